@@ -1,0 +1,59 @@
+# Four words to learn: make demo, make test, make check, make bench. Each sets itself up from Python 3.11+.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo up test test-containers check bench faults lock clean help
+help:
+	@echo "make demo    start everything, send sample photographs, print what was found (ARGS=--exit to leave)"
+	@echo "make test    all tests, on a real Kafka and a real PostgreSQL that they start themselves"
+	@echo "make check   types, lint, format"
+	@echo "make bench   ratios to the limit of each part (ONLY=fold for one)"
+	@echo "make faults  kill every process in turn while 2,000 images pass (RUNS=1 SEED=1)"
+
+demo: .venv/.run
+	@$(BIN)/circles demo $(ARGS)
+
+up: .venv/.run
+	@$(BIN)/circles up
+
+test: .venv/.dev
+	@COVERAGE_PROCESS_START=pyproject.toml $(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+
+test-containers: .venv/.dev
+	@$(BIN)/python -m pytest tests/integration --on containers $(ARGS)
+
+check: .venv/.dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: .venv/.dev
+	@$(BIN)/python -m bench $(ONLY)
+
+faults: .venv/.dev
+	@$(BIN)/python -m tests.faults --runs $(or $(RUNS),1) --seed $(or $(SEED),1)
+
+# Which is newest and fits is decided here; everything else installs these very files, by hash.
+lock: .venv/.dev
+	@$(BIN)/pip install -q uv
+	@set -e; compile="$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --no-header --generate-hashes --group build"; \
+	$$compile --extra local pyproject.toml -o requirements.lock; \
+	$$compile --extra local --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock; \
+	$$compile -c requirements.lock pyproject.toml -o deploy/requirements.lock
+
+.venv/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": make PYTHON=/path/to/python3.11")'
+	@echo "setting up .venv (about a minute, once)"
+	@$(PYTHON) -m venv .venv
+
+.venv/.run: requirements.lock pyproject.toml | .venv/bin/pip
+	@$(BIN)/pip install -q --require-hashes --only-binary :all: -r requirements.lock
+	@$(BIN)/pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.dev: requirements-dev.lock .venv/.run
+	@$(BIN)/pip install -q --require-hashes --only-binary :all: -r requirements-dev.lock
+	@touch $@
+
+clean:
+	rm -rf .venv .circles bench/out .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,98 @@
+"""The demo: sample photographs and a rendered camera through the running stack, and what came of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+
+import httpx
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+CAMERA_FRAMES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """An image to send. `circles` is how many it shows, where that is known."""
+
+    name: str
+    source: str
+    png: bytes
+    circles: int | None
+
+
+def samples(camera_seed: int) -> Iterator[Sample]:
+    """Real photographs from scikit-image's wheel, views made from them, and rendered camera frames.
+
+    The photographs are the same at each call; the frames follow the seed.
+    """
+    from skimage.data import coins  # slow to import, and only the demo needs it
+
+    from detector.scenes import render
+
+    photograph = Image.fromarray(coins())
+    yield Sample("coins.png", "photographs", _png(photograph), 24)
+    width, height = photograph.size
+    left, right = photograph.crop((0, 0, width // 2, height)), photograph.crop((width // 2, 0, width, height))
+    yield Sample("coins, left half", "photographs", _png(left), None)
+    yield Sample("coins, right half", "photographs", _png(right), None)
+    for degrees in (15, 90):
+        turned = photograph.rotate(degrees, Image.Resampling.BICUBIC, expand=True)
+        yield Sample(f"coins, turned {degrees}°", "photographs", _png(turned), 24)
+    for frame in range(CAMERA_FRAMES):
+        scene = render(camera_seed + frame)
+        yield Sample(
+            f"camera, frame {frame + 1}", "camera", _png(Image.fromarray(scene.image)), len(scene.circles)
+        )
+
+
+def show(api_url: str, console: Console) -> None:
+    """Send the samples and print what happened. Raises httpx.HTTPError when the API does not answer."""
+    table = Table(
+        "image",
+        "circles found",
+        "to be found",
+        "upload to queryable",
+        title="Sample images",
+        title_justify="left",
+    )
+    for column in table.columns[1:]:
+        column.justify = "right"
+    first = None
+    with httpx.Client(base_url=api_url, timeout=60) as client:
+        for sample in samples(camera_seed=int(time.time())):
+            image_id, found, took = _upload(client, sample)
+            first = first or image_id
+            expected = "" if sample.circles is None else str(sample.circles)
+            table.add_row(sample.name, found, expected, took)
+    console.print(table)
+    console.print(f"\nThe page      {api_url}/\nThe API       {api_url}/docs")
+    console.print("One image     ", end="")
+    console.print(f"curl -s {api_url}/images/{first}/objects", soft_wrap=True, highlight=False)
+    console.print('The tables    circles sql "select * from objects limit 5"', highlight=False)
+
+
+def _upload(client: httpx.Client, sample: Sample) -> tuple[str, str, str]:
+    """Id, circles found and milliseconds, as the table shows them."""
+    started = time.perf_counter()
+    answer = client.post(
+        "/images/", files={"file": (sample.name, sample.png)}, data={"source": sample.source}
+    )
+    took = f"{(time.perf_counter() - started) * 1000:.0f} ms"
+    body = answer.json()
+    if answer.status_code == httpx.codes.CONFLICT:
+        seen = client.get(f"/images/{body['image_id']}").raise_for_status().json()
+        return body["image_id"], str(len(seen["objects"])), "sent before"
+    answer.raise_for_status()
+    detection = body["detection"]
+    return body["image_id"], str(detection["count"]) if detection else "under way", took if detection else ""
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = BytesIO()
+    image.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()

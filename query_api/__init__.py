@@ -1,0 +1,1 @@
+"""The query API: images, circles and the state of the flow over HTTP."""

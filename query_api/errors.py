@@ -1,0 +1,77 @@
+"""What a request can end with, and its problem details (RFC 9457)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from detector.errors import InvalidImage
+from streams.errors import CatalogUnavailable, DuplicateImage, LogUnavailable, StoreUnavailable
+
+
+class Problem(Exception):
+    """A request that ends with `status`; `detail` says what was wrong and what would be right."""
+
+    def __init__(
+        self, status: int, detail: str, headers: Mapping[str, str] | None = None, **more: object
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.headers, self.more = status, detail, headers, more
+
+
+class ViewUnavailable(Exception):
+    """The view cannot be read now."""
+
+
+def response(problem: Problem, instance: str) -> Response:
+    """The `application/problem+json` answer."""
+    body = {
+        "type": "about:blank",
+        "title": HTTPStatus(problem.status).phrase,
+        "status": problem.status,
+        "detail": problem.detail,
+        "instance": instance,
+        **problem.more,
+    }
+    return Response(
+        orjson.dumps(body, default=str), problem.status, problem.headers, "application/problem+json"
+    )
+
+
+def _problem(error: Exception) -> Problem:
+    match error:
+        case Problem():
+            return error
+        case InvalidImage():
+            return Problem(400, str(error))
+        case DuplicateImage():
+            location = {"Location": f"/images/{error.image_id}"}
+            return Problem(409, str(error), location, image_id=error.image_id)
+        case CatalogUnavailable() | LogUnavailable() | StoreUnavailable() | ViewUnavailable():
+            return Problem(503, f"try again soon: {error}", {"Retry-After": "2"})
+        case RequestValidationError():
+            said = "; ".join(
+                f"{'.'.join(map(str, e['loc'][1:])) or 'request'}: {e['msg']}" for e in error.errors()
+            )
+            return Problem(422, said)
+        case HTTPException():
+            return Problem(error.status_code, error.detail, error.headers)
+    raise error
+
+
+def install(app: FastAPI) -> None:
+    """Answer every expected error of `app` with problem details."""
+
+    async def answer(request: Request, error: Exception) -> Response:
+        return response(_problem(error), request.url.path)
+
+    for kind in (
+        Problem, InvalidImage, DuplicateImage, CatalogUnavailable, LogUnavailable, StoreUnavailable,
+        ViewUnavailable, RequestValidationError, HTTPException,
+    ):  # fmt: skip
+        app.add_exception_handler(kind, answer)

@@ -1,0 +1,54 @@
+-- Named queries over the lake. `$name` is a parameter. The ranges beside the lists of ids let DuckDB skip
+-- files: ids are ordered by time.
+
+-- name: images
+-- A page of images, newest first, each with its newest detection or its open failure.
+WITH page AS (
+    SELECT * FROM lake.images
+    WHERE ($image_id IS NULL OR image_id = $image_id)
+      AND ($before IS NULL OR (uploaded_at, image_id) < ($before, $before_id))
+    ORDER BY uploaded_at DESC, image_id DESC LIMIT $count),
+detected AS (
+    SELECT image_id, max_by((model_name, model_version, circle_count, latency_ms, detected_at), detected_at) AS d
+    FROM lake.detections WHERE image_id IN (SELECT image_id FROM page) GROUP BY image_id),
+failed AS (
+    SELECT image_id, max_by((dead_letter_id, stage, error, reason), failed_at) AS f
+    FROM lake.failures
+    WHERE image_id IN (SELECT image_id FROM page)
+      AND dead_letter_id NOT IN (SELECT dead_letter_id FROM lake.retries)
+    GROUP BY image_id)
+SELECT page.image_id, source_id, uri, sha256, content_type, width, height, size_bytes, captured_at, uploaded_at,
+       attributes, d, f
+FROM page LEFT JOIN detected USING (image_id) LEFT JOIN failed USING (image_id)
+ORDER BY uploaded_at DESC, image_id DESC;
+
+-- name: objects
+-- The circles of the newest detection of each of some images, best score first.
+WITH newest AS (
+    SELECT image_id, max_by((model_name, model_version), detected_at) AS m
+    FROM lake.detections
+    WHERE image_id BETWEEN list_min($image_ids) AND list_max($image_ids)
+      AND image_id IN (SELECT unnest($image_ids)) GROUP BY image_id)
+SELECT o.image_id, o.object_id, o.x, o.y, o.radius, o.score, o.x_min, o.y_min, o.x_max, o.y_max
+FROM lake.objects o JOIN newest ON o.image_id = newest.image_id AND (o.model_name, o.model_version) = newest.m
+WHERE o.image_id BETWEEN list_min($image_ids) AND list_max($image_ids)
+ORDER BY o.image_id, o.score DESC, o.object_id;
+
+-- name: detected
+-- Which of some images have a detection or an open failure.
+SELECT image_id FROM lake.detections
+WHERE image_id BETWEEN list_min($image_ids) AND list_max($image_ids) AND image_id IN (SELECT unnest($image_ids))
+UNION
+SELECT image_id FROM lake.failures WHERE image_id IN (SELECT unnest($image_ids));
+
+-- name: counts
+SELECT (SELECT count(*) FROM lake.images) AS images,
+       (SELECT count(DISTINCT image_id) FROM lake.detections) AS detected,
+       (SELECT count(*) FROM lake.objects) AS circles,
+       (SELECT count(*) FROM lake.failures WHERE dead_letter_id NOT IN (SELECT dead_letter_id FROM lake.retries))
+           AS dead_letters,
+       (SELECT avg(latency_ms) FROM (SELECT latency_ms FROM lake.detections ORDER BY detected_at DESC LIMIT 100))
+           AS model_latency_ms;
+
+-- name: folded
+SELECT topic, sum(next_offset)::BIGINT AS next_offset FROM lake.offsets GROUP BY topic;

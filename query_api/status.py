@@ -1,0 +1,120 @@
+"""Routes about the system itself: health, settings, and how far each stage is."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+from fastapi import APIRouter, Response
+from pydantic import SecretStr
+
+from query_api.errors import ViewUnavailable
+from query_api.images import json
+from query_api.view import View
+from streams.settings import Settings
+from streams.topics import TOPICS, UPLOADED
+
+KEEP_S = 1.0
+"""How long one look at the log is used: the page asks often, for many viewers."""
+
+
+class Log:
+    """The ends of the topics and how far the detect stage has come, looked up at most once a second."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._admin = AdminClient(
+            {"bootstrap.servers": settings.kafka_bootstrap_servers, "socket.timeout.ms": 3000}
+        )
+        self._looked = 0.0
+        self._lock = asyncio.Lock()
+        self._seen: dict[str, Any] = {}
+
+    async def look(self) -> dict[str, Any]:
+        """`{"ends": {topic: offsets}, "detected": offsets}`, each the sum over partitions.
+
+        Raises KafkaException.
+        """
+        async with self._lock:
+            if time.monotonic() - self._looked > KEEP_S:
+                self._seen = await asyncio.to_thread(self._look)
+                self._looked = time.monotonic()
+        return self._seen
+
+    def _look(self) -> dict[str, Any]:
+        topics = self._admin.list_topics(timeout=3).topics
+        places = [TopicPartition(t.name, p) for t in TOPICS for p in topics[t.name].partitions]
+        ends = dict.fromkeys((topic.name for topic in TOPICS), 0)
+        starts: dict[tuple[str, int], int] = {}
+        for spec, take in ((OffsetSpec.earliest(), starts), (OffsetSpec.latest(), None)):
+            for place, future in self._admin.list_offsets(dict.fromkeys(places, spec)).items():
+                offset = future.result(timeout=5).offset
+                if take is None:
+                    ends[place.topic] += offset
+                else:
+                    take[place.topic, place.partition] = offset
+        uploads = [p for p in places if p.topic == UPLOADED.name]
+        asked = [ConsumerGroupTopicPartitions("circles.detect", uploads)]
+        (group,) = self._admin.list_consumer_group_offsets(asked).values()
+        detected = sum(
+            p.offset if p.offset >= 0 else starts[p.topic, p.partition]
+            for p in group.result(timeout=5).topic_partitions
+        )
+        return {"ends": ends, "detected": detected}
+
+
+def routes(settings: Settings, view: View, log: Log) -> APIRouter:
+    """The router over its parts."""
+    router = APIRouter(tags=["system"])
+
+    @router.get("/health")
+    async def health() -> Response:
+        """Whether the API serves, and whether what it needs answers."""
+        parts = {"api": "ok", "view": "ok", "log": "ok"}
+        try:
+            await view.rows("folded")
+        except ViewUnavailable:
+            parts["view"] = "unavailable"
+        try:
+            await log.look()
+        except KafkaException:
+            parts["log"] = "unavailable"
+        status = "ok" if set(parts.values()) == {"ok"} else "degraded"
+        return json(
+            {"status": status, "environment": settings.environment, "mode": settings.mode, "parts": parts}
+        )
+
+    @router.get("/config")
+    async def config() -> Response:
+        """The settings in force, without secrets."""
+        return json({name: _shown(getattr(settings, name)) for name in sorted(Settings.model_fields)})
+
+    @router.get("/status")
+    async def status() -> Response:
+        """Counts of the view, and how many messages each stage is behind."""
+        counts = (await view.rows("counts"))[0]
+        folded = {row["topic"]: row["next_offset"] for row in await view.rows("folded")}
+        try:
+            seen = await log.look()
+            behind = {
+                "detect": seen["ends"][UPLOADED.name] - seen["detected"],
+                "view": sum(seen["ends"].values()) - sum(folded.values()),
+            }
+        except KafkaException:
+            behind = {"detect": None, "view": None}
+        stages = [{"stage": stage, "lag": lag and max(lag, 0)} for stage, lag in behind.items()]
+        return json({**counts, "pending": counts["images"] - counts["detected"], "stages": stages})
+
+    return router
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, SecretStr):
+        return "set" if value.get_secret_value() else ""
+    if isinstance(value, str) and "://" in value:
+        parts = urlsplit(value)
+        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))
+    return value if isinstance(value, int | float | str | bool | None) else str(value)

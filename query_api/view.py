@@ -1,0 +1,112 @@
+"""Reading the view: named queries over the lake, on threads, and waiting for what is not there yet."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+from uuid import UUID
+
+import duckdb
+import psycopg
+
+from query_api.errors import ViewUnavailable
+from streams import lake
+from streams.settings import Settings
+
+QUERIES = lake.read_statements(files("query_api").joinpath("queries.sql").read_text())
+SNAPSHOT = "SELECT max(snapshot_id) FROM lake.ducklake_snapshot"
+log = logging.getLogger(__name__)
+
+
+class View:
+    """The lake, attached read-only; attached anew when the catalog was away."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._connection: duckdb.DuckDBPyConnection | None = None
+        self._waiting: dict[UUID, list[asyncio.Future[None]]] = {}
+        self._watching: asyncio.Task[None] | None = None
+
+    async def rows(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
+        """The rows of a query of `queries.sql`. Raises ViewUnavailable."""
+        return await asyncio.to_thread(self._rows, QUERIES[query], parameters)
+
+    async def wait_for(self, image_id: UUID, timeout_s: float) -> bool:
+        """Wait until the view has the image's detection or failure; False when that took too long."""
+        arrival = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(image_id, []).append(arrival)
+        if self._watching is None or self._watching.done():
+            self._watching = asyncio.create_task(self._watch())
+        try:
+            await asyncio.wait_for(arrival, timeout_s)
+        except TimeoutError:
+            return False
+        finally:
+            self._waiting[image_id].remove(arrival)
+            if not self._waiting[image_id]:
+                del self._waiting[image_id]
+        return True
+
+    async def _watch(self) -> None:
+        """While someone waits: at each new snapshot, wake those whose image it has."""
+        seen = None
+        while self._waiting:
+            try:
+                async with await psycopg.AsyncConnection.connect(
+                    self._settings.catalog_url.get_secret_value(), autocommit=True, connect_timeout=3
+                ) as catalog:
+                    while self._waiting:
+                        (newest,) = (await (await catalog.execute(SNAPSHOT)).fetchall())[0]
+                        if newest == seen:
+                            await asyncio.sleep(0.01)
+                            continue
+                        waiting = list(self._waiting)
+                        for row in await self.rows("detected", image_ids=waiting):
+                            for arrival in self._waiting.get(row["image_id"], ()):
+                                if not arrival.done():
+                                    arrival.set_result(None)
+                        # Who came while the query ran is not in its answer: look at this snapshot again.
+                        seen = newest if self._waiting.keys() <= set(waiting) else None
+            except (psycopg.Error, ViewUnavailable) as error:
+                log.warning("waiting for the catalog: %s", type(error).__name__)
+                await asyncio.sleep(0.5)
+
+    def _rows(self, sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+        for last_try in (False, True):
+            connection = None
+            try:
+                connection = self._attached()
+                with connection.cursor() as cursor:
+                    # A query takes only the parameters that it names.
+                    result = cursor.execute(sql, dict(parameters))
+                    names = [column[0] for column in result.description]
+                    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+            except (duckdb.IOException, duckdb.CatalogException, duckdb.TransactionException) as error:
+                self._forget(connection)
+                if last_try:
+                    raise ViewUnavailable("the view's catalog does not answer") from error
+        raise AssertionError("unreachable")
+
+    def _attached(self) -> duckdb.DuckDBPyConnection:
+        with self._lock:
+            if self._connection is None:
+                self._connection = lake.connect(self._settings, read_only=True)
+            return self._connection
+
+    def _forget(self, connection: duckdb.DuckDBPyConnection | None) -> None:
+        with self._lock:
+            if connection is not None and self._connection is connection:
+                self._connection = None  # other threads may still read from it; it closes with the last
+
+
+def by_image(rows: Sequence[dict[str, Any]]) -> dict[UUID, list[dict[str, Any]]]:
+    """Rows grouped by their image, in their order."""
+    groups: dict[UUID, list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(row["image_id"], []).append(row)
+    return groups

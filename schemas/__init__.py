@@ -1,0 +1,1 @@
+"""Avro schemas, one file per record version (`ImageUploaded.v1.avsc`), each with an example beside it."""

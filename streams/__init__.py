@@ -1,0 +1,1 @@
+"""The dataflow: one file per stage, named by its verb."""

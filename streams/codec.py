@@ -1,0 +1,238 @@
+"""Records to bytes and back: Avro, decoded once, at the edge.
+
+Two framings: Avro's single-object encoding (Avro 1.12 specification, "Single-object encoding": C3 01,
+the schema's CRC-64-AVRO fingerprint, the body) and the Confluent registry's (00, the schema's id as
+four big-endian bytes, the body). Writers use the second when a registry is configured; readers take both.
+
+A detection's circles come last and are fixed-size, so `np.frombuffer` takes them as one block; an event
+laid out otherwise is left to fastavro.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from importlib.resources import files
+from io import BytesIO
+from typing import Any
+from uuid import UUID
+
+import fastavro
+import numpy as np
+from confluent_kafka.schema_registry import Schema as RegisteredSchema
+from confluent_kafka.schema_registry import SchemaRegistryClient, SchemaRegistryError
+from fastavro.schema import fingerprint, to_parsing_canonical_form
+
+from streams.errors import InvalidRecord
+from streams.records import CIRCLE, CirclesDetected, DeadLetterRetried, ImageFailed, ImageUploaded, Record
+
+RECORDS: dict[str, type[Record]] = {
+    r.__name__: r for r in (ImageUploaded, CirclesDetected, ImageFailed, DeadLetterRetried)
+}
+SINGLE_OBJECT = b"\xc3\x01"
+REGISTRY = b"\x00"
+
+
+class Schema:
+    """One version of a record's schema, ready to write with and to read from."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self.document = dict(document)
+        self.record = str(document["name"])
+        self.full = fastavro.parse_schema(self.document, {})
+        canonical = to_parsing_canonical_form(self.document)
+        self.fingerprint = bytes.fromhex(fingerprint(canonical, "CRC-64-AVRO"))
+        self.block = block_dtype(self.document)
+        head = {**self.document, "fields": self.document["fields"][:-1]} if self.block else self.document
+        self.head = fastavro.parse_schema(head, {})
+
+
+def block_dtype(document: Mapping[str, Any]) -> np.dtype[np.void] | None:
+    """The numpy layout of a record's last field where that is an array of fixed-size records, else None."""
+    last = document["fields"][-1]["type"]
+    if not (isinstance(last, dict) and last["type"] == "array" and isinstance(last["items"], dict)):
+        return None
+    formats = {"float": "<f4", "double": "<f8"}
+    columns = []
+    for column in last["items"].get("fields", []):
+        kind = column["type"]
+        if isinstance(kind, dict) and kind["type"] == "fixed":
+            columns.append((column["name"], f"V{kind['size']}"))
+        elif isinstance(kind, str) and kind in formats:
+            columns.append((column["name"], formats[kind]))
+        else:
+            return None
+    return np.dtype(columns) if columns else None
+
+
+def read_schemas() -> dict[str, list[Schema]]:
+    """Every schema in `schemas/`, by record, oldest version first."""
+    versions: dict[str, list[tuple[int, Schema]]] = {}
+    for path in files("schemas").iterdir():
+        if path.name.endswith(".avsc"):
+            schema = Schema(json.loads(path.read_text()))
+            version = int(path.name.split(".")[1].removeprefix("v"))
+            versions.setdefault(schema.record, []).append((version, schema))
+    return {
+        name: [schema for _, schema in sorted(found, key=lambda v: v[0])] for name, found in versions.items()
+    }
+
+
+class Codec:
+    """Encodes records with their newest schema; decodes any version, in either framing."""
+
+    def __init__(self, registry: SchemaRegistryClient | None = None) -> None:
+        self._registry = registry
+        schemas = read_schemas()
+        self._newest = {name: versions[-1] for name, versions in schemas.items()}
+        self._by_fingerprint = {s.fingerprint: s for versions in schemas.values() for s in versions}
+        self._by_registry_id: dict[bytes, Schema] = {}
+        self._prefixes: dict[str, bytes] = {}
+
+    @classmethod
+    def from_url(cls, schema_registry_url: str) -> Codec:
+        """A codec that writes the registry's framing, or single objects where the URL is empty."""
+        return cls(SchemaRegistryClient({"url": schema_registry_url}) if schema_registry_url else None)
+
+    def encode(self, record: Record) -> bytes:
+        """The framed bytes of a record."""
+        name = type(record).__name__
+        schema = self._newest[name]
+        body = BytesIO()
+        body.write(self._prefixes.get(name) or self._prefix(name, schema))
+        fastavro.schemaless_writer(body, schema.head, to_avro(record))
+        if isinstance(record, CirclesDetected):
+            if count := len(record.circles):
+                fastavro.schemaless_writer(body, _LONG, count)
+                body.write(record.circles.tobytes())
+            body.write(b"\0")
+        return body.getvalue()
+
+    def decode(self, data: bytes | None, expected: tuple[type, ...] = ()) -> Record:
+        """The record in `data`. Raises InvalidRecord, also when it is none of the `expected` types."""
+        if not data:
+            raise InvalidRecord("empty value; expected an Avro record")
+        writer, start = self._writer(data)
+        reader = self._newest.get(writer.record)
+        if reader is None:
+            raise InvalidRecord(f"record {writer.record!r} is unknown; known are {', '.join(RECORDS)}")
+        kind = RECORDS[writer.record]
+        if expected and kind not in expected:
+            raise InvalidRecord(
+                f"{kind.__name__} does not belong here; expected {' or '.join(e.__name__ for e in expected)}"
+            )
+        try:
+            return _decode_body(data, start, writer, reader, kind)
+        except InvalidRecord:
+            raise
+        except Exception as error:  # hostile bytes raise anything in a decoder; the caller keeps them
+            raise InvalidRecord(f"not a valid {writer.record}: {type(error).__name__}: {error}") from error
+
+    def _prefix(self, name: str, schema: Schema) -> bytes:
+        if self._registry is None:
+            prefix = SINGLE_OBJECT + schema.fingerprint
+        else:
+            registered = RegisteredSchema(json.dumps(schema.document), "AVRO")
+            schema_id = self._registry.register_schema(f"circles.{name}", registered)
+            prefix = REGISTRY + schema_id.to_bytes(4, "big")
+        self._prefixes[name] = prefix
+        return prefix
+
+    def _writer(self, data: bytes) -> tuple[Schema, int]:
+        if data[:2] == SINGLE_OBJECT and len(data) >= 10:
+            if schema := self._by_fingerprint.get(data[2:10]):
+                return schema, 10
+            raise InvalidRecord(
+                f"unknown schema fingerprint {data[2:10].hex()}; see schemas/ for the known ones"
+            )
+        if data[:1] == REGISTRY and len(data) >= 5 and self._registry is not None:
+            return self._registered(data[1:5]), 5
+        raise InvalidRecord(
+            f"unknown framing {data[:2].hex()}; expected c301 (Avro single object)"
+            + (" or 00 (schema registry)" if self._registry else "; for 00 set SCHEMA_REGISTRY_URL")
+        )
+
+    def _registered(self, schema_id: bytes) -> Schema:
+        if schema_id not in self._by_registry_id:
+            assert self._registry is not None
+            number = int.from_bytes(schema_id, "big")
+            try:
+                text = self._registry.get_schema(number).schema_str
+            except SchemaRegistryError as error:
+                if error.http_status_code != 404:
+                    raise  # the registry's trouble is not the record's
+                raise InvalidRecord(f"schema id {number} is not in the registry") from error
+            if text is None:
+                raise InvalidRecord(f"schema id {number} is empty in the registry")
+            self._by_registry_id[schema_id] = Schema(json.loads(text))
+        return self._by_registry_id[schema_id]
+
+
+def _decode_body(data: bytes, start: int, writer: Schema, reader: Schema, kind: type[Record]) -> Record:
+    body = BytesIO(data)
+    body.seek(start)
+    if writer.block == CIRCLE:
+        head: Any = fastavro.schemaless_reader(body, writer.head, reader.head)
+        circles = _one_block(data, body.tell())
+        if circles is not None:
+            return CirclesDetected(**head, circles=circles)
+        body.seek(start)
+    values: Any = fastavro.schemaless_reader(body, writer.full, reader.full)
+    if body.tell() != len(data):
+        raise InvalidRecord(f"{len(data) - body.tell()} bytes follow the {writer.record}")
+    return kind(**FROM_AVRO.get(kind, dict)(values))
+
+
+def _one_block(data: bytes, start: int) -> np.ndarray[Any, np.dtype[np.void]] | None:
+    """The circles written as one block of Avro's array encoding, or None where they are not."""
+    count, shift, at = 0, 0, start
+    while True:  # Avro's zigzag varint
+        byte = data[at]
+        count |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            break
+    count = (count >> 1) ^ -(count & 1)
+    if count == 0:
+        return np.empty(0, CIRCLE) if at == len(data) else None
+    if count < 0 or len(data) != at + count * CIRCLE.itemsize + 1 or data[-1]:
+        return None
+    return np.frombuffer(data, CIRCLE, count, at)
+
+
+def to_avro(record: Record) -> dict[str, Any]:
+    """The record as fastavro writes it; a detection's circles are left out, as a block follows."""
+    values = {f.name: getattr(record, f.name) for f in fields(record) if f.name != "circles"}
+    if isinstance(record, ImageFailed):
+        values["headers"] = [{"name": name, "value": value} for name, value in record.headers]
+    return values
+
+
+def _circles(values: dict[str, Any]) -> dict[str, Any]:
+    rows = [tuple(circle[name] for name in CIRCLE.names or ()) for circle in values["circles"]]
+    return {**values, "circles": np.array(rows, CIRCLE)}
+
+
+def _headers(values: dict[str, Any]) -> dict[str, Any]:
+    return {**values, "headers": tuple((h["name"], h["value"]) for h in values["headers"])}
+
+
+FROM_AVRO: dict[type[Record], Callable[[dict[str, Any]], dict[str, Any]]] = {
+    CirclesDetected: _circles,
+    ImageFailed: _headers,
+}
+_LONG = fastavro.parse_schema("long")
+
+
+def cloud_event_headers(record: Record, traceparent: bytes | None = None) -> list[tuple[str, bytes]]:
+    """CloudEvents attributes as Kafka headers (CloudEvents Kafka binding 1.0.2, binary mode)."""
+    event_id: UUID = getattr(record, "event_id", None) or record.dead_letter_id  # type: ignore[union-attr]
+    headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", str(event_id).encode()),
+        ("ce_type", f"circles.{type(record).__name__}".encode()),
+        ("ce_source", b"/circles"),
+        ("content-type", b"application/avro"),
+    ]
+    return [*headers, ("traceparent", traceparent)] if traceparent else headers

@@ -1,0 +1,90 @@
+"""Dead letters: what no stage could turn into a result, listed from the view and put back on the log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from confluent_kafka import KafkaException, Producer
+
+from streams import lake
+from streams.codec import Codec, cloud_event_headers
+from streams.errors import LogUnavailable
+from streams.records import DeadLetterRetried, key_of
+from streams.settings import Settings
+from streams.topics import FAILED, LIBRDKAFKA
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """A row of the view's `failures`, with whether its message was put back on the log."""
+
+    dead_letter_id: UUID
+    image_id: UUID | None
+    stage: str
+    error: str
+    reason: str
+    source_topic: str
+    source_partition: int
+    source_offset: int
+    message_key: bytes | None
+    message_value: bytes | None
+    headers: Sequence[dict[str, Any]]
+    failed_at: datetime
+    retried: bool
+
+
+def find(
+    settings: Settings, ids: Sequence[str] = (), *, retried: bool = False, count: int = 1000
+) -> list[DeadLetter]:
+    """Dead letters, newest first; those whose id begins with one of `ids`, or all.
+
+    Those that were retried are left out unless `retried` or named. Raises duckdb.Error.
+    """
+    with lake.connect(settings, read_only=True) as view:
+        result = view.execute(
+            lake.STATEMENTS["dead_letters"],
+            {"ids": list(ids), "retried": retried or bool(ids), "count": count},
+        )
+        names = [column[0] for column in result.description]
+        return [DeadLetter(**dict(zip(names, row, strict=True))) for row in result.fetchall()]
+
+
+def retry(settings: Settings, letters: Sequence[DeadLetter]) -> None:
+    """Put the original messages back on their topics, then record that.
+
+    In this order, so that a crash between the two repeats a message, which changes nothing, and never
+    loses one. Raises LogUnavailable.
+    """
+    codec = Codec.from_url(settings.schema_registry_url)
+    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers, **LIBRDKAFKA})
+    for letter in letters:
+        headers = [(h["name"], h["value"]) for h in letter.headers]
+        _send(producer, letter.source_topic, letter.message_key, letter.message_value, headers)
+    _flush(producer)
+    for letter in letters:
+        record = DeadLetterRetried(
+            dead_letter_id=letter.dead_letter_id, image_id=letter.image_id, retried_at=datetime.now(UTC)
+        )
+        _send(producer, FAILED.name, key_of(record), codec.encode(record), cloud_event_headers(record))
+    _flush(producer)
+
+
+def _send(producer: Producer, topic: str, key: bytes | None, value: bytes | None, headers: Any) -> None:
+    def acknowledged(error: Any, _: Any) -> None:
+        if error is not None:
+            raise KafkaException(error)
+
+    producer.produce(topic, value, key, headers=headers, on_delivery=acknowledged)
+
+
+def _flush(producer: Producer) -> None:
+    try:
+        left = producer.flush(30)
+    except KafkaException as error:
+        raise LogUnavailable(f"Kafka does not acknowledge: {error}") from error
+    if left:
+        raise LogUnavailable(f"Kafka did not acknowledge {left} messages within 30 s")

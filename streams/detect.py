@@ -1,0 +1,229 @@
+"""The detect stage: ImageUploaded -> model -> CirclesDetected, or a dead letter.
+
+Faust acknowledges what an agent did not finish unless it is written exactly so: no acknowledgement by the
+stream, parallel work only inside a batch, and each event acknowledged after the broker has its outcome
+(docs/decisions.md, "Faust in the safe shape"). Anything unforeseen ends the process with nothing
+acknowledged; a supervisor starts it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid5
+
+import faust
+import mode
+import numpy as np
+
+from streams.codec import Codec, cloud_event_headers
+from streams.errors import (
+    InvalidModelAnswer,
+    InvalidRecord,
+    ModelUnavailable,
+    ObjectUnreadable,
+    StoreUnavailable,
+)
+from streams.gate import Gate
+from streams.model import Answer, DummyModel, KServeModel, Model
+from streams.process import announce_ready, configure_logging
+from streams.records import (
+    CirclesDetected,
+    ImageFailed,
+    ImageUploaded,
+    dead_letter_id,
+    key_of,
+    object_ids,
+)
+from streams.settings import Settings
+from streams.store import Store
+from streams.topics import DETECTED, FAILED, UPLOADED, Topic
+
+STAGE = "detect"
+GROUP = "circles.detect"
+MOST_FAILED_CALLS = 5
+"""Of one image, each after the model had been ready again: then the image itself is what breaks it."""
+log = logging.getLogger("streams.detect")
+
+
+def detected(uploaded: ImageUploaded, answer: Answer, partition: int, offset: int) -> CirclesDetected:
+    """The event for a model's answer; its ids are the same at every redelivery."""
+    name, version = answer.model_name, answer.model_version
+    circles = answer.circles.copy()
+    ids = object_ids(uploaded.image_id, name, version, len(circles))
+    circles["object_id"] = np.array([i.bytes for i in ids], "V16")
+    return CirclesDetected(
+        event_id=uuid5(uploaded.image_id, f"{name}:{version}"),
+        image_id=uploaded.image_id,
+        project_id=uploaded.project_id,
+        model_name=name,
+        model_version=version,
+        latency_ms=answer.latency_ms,
+        detected_at=datetime.now(UTC),
+        source_partition=partition,
+        source_offset=offset,
+        circles=circles,
+    )
+
+
+def dead_letter(message: Any, error: Exception, uploaded: ImageUploaded | None) -> ImageFailed:
+    """The dead letter of a Faust message: all of its bytes, its place and what was wrong."""
+    return ImageFailed(
+        dead_letter_id=dead_letter_id(STAGE, message.topic, message.partition, message.offset),
+        image_id=uploaded.image_id if uploaded else None,
+        project_id=uploaded.project_id if uploaded else "default",
+        stage=STAGE,
+        error=type(error).__name__,
+        reason=str(error),
+        source_topic=message.topic,
+        source_partition=message.partition,
+        source_offset=message.offset,
+        key=message.key,
+        value=message.value,
+        headers=tuple(dict(message.headers or {}).items()),
+        failed_at=datetime.now(UTC),
+    )
+
+
+class Detector:
+    """Takes one message to its outcome, waiting as long as the model or the store is away."""
+
+    def __init__(
+        self, settings: Settings, codec: Codec, store: Store, model: Model, stopping: Callable[[], bool]
+    ) -> None:
+        self._codec = codec
+        self._store = store
+        self._model = model
+        self._calls = asyncio.Semaphore(settings.model_concurrency)
+        self._suspect = asyncio.Lock()
+        self._model_gate = Gate("the model server", model.ready, stopping)
+        self._store_gate = Gate("object storage", store.ready, stopping)
+
+    async def outcome(self, message: Any) -> CirclesDetected | ImageFailed:
+        """The result or the dead letter of a message. Raises gate.Stopping when it must be given up."""
+        uploaded: ImageUploaded | None = None
+        try:
+            record = self._codec.decode(message.value, UPLOADED.records)
+            assert isinstance(record, ImageUploaded)
+            uploaded = record
+            image = await self._read(uploaded)
+            answer = await self._ask(image)
+            return detected(uploaded, answer, message.partition, message.offset)
+        except (InvalidRecord, ObjectUnreadable, InvalidModelAnswer, ModelUnavailable) as error:
+            log.warning(
+                "dead letter for %s[%d]@%d: %s", message.topic, message.partition, message.offset, error
+            )
+            return dead_letter(message, error, uploaded)
+
+    async def _read(self, uploaded: ImageUploaded) -> bytes:
+        while True:
+            await self._store_gate.passed()
+            try:
+                return await self._store.get(
+                    uploaded.uri, size_bytes=uploaded.size_bytes, sha256=uploaded.sha256
+                )
+            except StoreUnavailable as error:
+                self._store_gate.close(str(error))
+
+    async def _ask(self, image: bytes) -> Answer:
+        """The model's answer; an image that it fails on again and again is asked for alone, then given up.
+
+        Alone, because an image that ends the server takes its neighbours' calls down with it.
+        """
+        failed = 0
+        while True:
+            await self._model_gate.passed()
+            try:
+                async with AsyncExitStack() as turn:
+                    if failed:
+                        await turn.enter_async_context(self._suspect)
+                    await turn.enter_async_context(self._calls)
+                    return await self._model.detect(image)
+            except ModelUnavailable as error:
+                failed += 1
+                if failed >= MOST_FAILED_CALLS:
+                    raise ModelUnavailable(
+                        f"failed {failed} times on this image, the last with: {error}"
+                    ) from error
+                self._model_gate.close(str(error))
+
+
+def create_app(settings: Settings) -> faust.App:
+    """The Faust app with its one agent; nothing runs yet."""
+    app = faust.App(
+        GROUP,
+        broker=[f"kafka://{host}" for host in settings.kafka_bootstrap_servers.split(",")],
+        datadir=settings.data_dir / "faust",
+        store="memory://",
+        web_enabled=False,
+        agent_supervisor=mode.CrashingSupervisor,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        broker_session_timeout=10,
+        broker_heartbeat_interval=3,
+        broker_rebalance_timeout=60,
+        broker_max_poll_records=64,
+        broker_commit_interval=1,
+        stream_buffer_maxsize=64,
+        consumer_auto_offset_reset="earliest",
+        producer_max_request_size=FAILED.max_message_bytes,
+        producer_acks=-1,
+        worker_redirect_stdouts=False,
+    )
+
+    def raw(topic: Topic) -> Any:
+        return app.topic(
+            topic.name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
+        )
+
+    outcomes = {CirclesDetected: raw(DETECTED), ImageFailed: raw(FAILED)}
+
+    def stopping() -> bool:
+        # Suspended flow is the first thing that happens at a shutdown and at a rebalance.
+        return bool(app.should_stop) or not app.flow_control.is_active()
+
+    @app.agent(raw(UPLOADED), concurrency=1, supervisor_strategy=mode.CrashingSupervisor)
+    async def detect(stream: Any) -> None:
+        codec = Codec.from_url(settings.schema_registry_url)
+        async with AsyncExitStack() as resources:
+            model: Model = DummyModel()
+            if settings.mode == "real":
+                model = await resources.enter_async_context(KServeModel(settings))
+            detector = Detector(settings, codec, Store(settings.objects_url), model, stopping)
+
+            async def finish(event: Any) -> None:
+                record = await detector.outcome(event.message)
+                traceparent = dict(event.message.headers or {}).get("traceparent")
+                sent = await outcomes[type(record)].send(
+                    key=key_of(record),
+                    value=codec.encode(record),
+                    headers=cloud_event_headers(record, traceparent),
+                )
+                await sent  # until all in-sync replicas have it
+                event.ack()
+
+            async for events in stream.noack().noack_take(settings.detect_batch_size, within=0.01):
+                await asyncio.gather(*map(finish, events))
+
+    @app.on_partitions_assigned.connect
+    async def assigned(*_: Any, **__: Any) -> None:
+        announce_ready(settings)
+
+    return app
+
+
+def main() -> None:
+    """The process: detect until SIGTERM or SIGINT."""
+    settings = Settings.load()
+    configure_logging(settings)
+    settings.require("kafka_bootstrap_servers")
+    worker = faust.Worker(create_app(settings), loglevel=settings.log_level, override_logging=False)
+    worker.execute_from_commandline()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""What can go wrong in the flow, and what then happens to the message's offset."""
+
+from __future__ import annotations
+
+
+class InvalidRecord(Exception):
+    """The bytes are no valid record. The message becomes a dead letter; its offset advances."""
+
+
+class ObjectUnreadable(Exception):
+    """The object is missing, outside the store, or not the bytes its event names.
+
+    The message becomes a dead letter; its offset advances.
+    """
+
+
+class StoreUnavailable(Exception):
+    """Object storage does not answer. The stage waits; no offset advances. An upload gets 503."""
+
+
+class LogUnavailable(Exception):
+    """Kafka does not acknowledge. An upload gets 503 and may be sent again."""
+
+
+class CatalogUnavailable(Exception):
+    """PostgreSQL does not answer. An upload gets 503 and may be sent again."""
+
+
+class DuplicateImage(Exception):
+    """These bytes were uploaded before; `image_id` names the image. An upload gets 409."""
+
+    def __init__(self, image_id: str) -> None:
+        super().__init__(f"the same bytes are already image {image_id}")
+        self.image_id = image_id
+
+
+class ModelUnavailable(Exception):
+    """The model server does not answer in time. The stage waits; no offset advances."""
+
+
+class InvalidModelAnswer(Exception):
+    """The model answered, but not with circles. The message becomes a dead letter; its offset advances."""
+
+
+class StaleWriter(Exception):
+    """Another materializer moved the stored offsets. Nothing is committed; this one must leave."""
+
+
+class LogTruncated(Exception):
+    """The log no longer holds what the view has yet to fold. The fold refuses to go on."""

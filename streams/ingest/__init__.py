@@ -1,0 +1,1 @@
+"""Ways in: how images reach the log."""

@@ -1,0 +1,105 @@
+"""Sending files through the upload route: what `circles send` does."""
+
+from __future__ import annotations
+
+import asyncio
+import glob
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import httpx
+import stamina
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+"""What is taken from a folder; a file named outright is sent whatever its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of one file. `circles` is None while the detection is under way."""
+
+    path: Path
+    state: Literal["accepted", "duplicate", "refused"]
+    image_id: str | None = None
+    circles: int | None = None
+    reason: str = ""
+
+
+class Busy(Exception):
+    """The API cannot take the upload now; it may be sent again."""
+
+
+def find_files(patterns: Iterable[str]) -> list[Path]:
+    """The files that paths, folders (searched through) and globs name, each once, in order.
+
+    Raises FileNotFoundError naming a pattern that matches nothing.
+    """
+    found: dict[Path, None] = {}
+    for pattern in patterns:
+        matches = (
+            [Path(pattern)] if Path(pattern).exists() else list(map(Path, glob.glob(pattern, recursive=True)))
+        )
+        if not matches:
+            raise FileNotFoundError(f"{pattern}: no such file or folder, and no file matches it as a pattern")
+        for match in sorted(matches):
+            inside = sorted(p for p in match.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+            found |= dict.fromkeys(inside if match.is_dir() else [match])
+    return list(found)
+
+
+async def send(
+    paths: Iterable[Path],
+    api_url: str,
+    *,
+    source: str = "",
+    at_once: int = 4,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> AsyncIterator[Sent]:
+    """Upload each file and wait for its circles; yields as each is done, in no order.
+
+    An API that is away or answers 503 is tried again for about a minute.
+    """
+    async with httpx.AsyncClient(base_url=api_url, timeout=90, transport=transport) as client:
+        turns = asyncio.Semaphore(at_once)
+
+        async def one(path: Path) -> Sent:
+            async with turns:
+                return await _upload(client, path, source)
+
+        for done in asyncio.as_completed([asyncio.create_task(one(path)) for path in paths]):
+            yield await done
+
+
+async def _upload(client: httpx.AsyncClient, path: Path, source: str) -> Sent:
+    try:
+        data = await asyncio.to_thread(path.read_bytes)
+    except OSError as error:
+        return Sent(path, "refused", reason=str(error))
+    try:
+        async for attempt in stamina.retry_context(
+            on=(Busy, httpx.TransportError), attempts=None, timeout=60, wait_initial=0.3, wait_max=5
+        ):
+            with attempt:
+                answer = await client.post(
+                    "/images/", files={"file": (path.name, data)}, data={"source": source}
+                )
+                if answer.status_code == 503:
+                    raise Busy(_detail(answer))
+    except (Busy, httpx.TransportError) as error:
+        return Sent(path, "refused", reason=f"no answer: {error or type(error).__name__}")
+    if answer.status_code in (201, 202):
+        body = answer.json()
+        detection = body["detection"]
+        return Sent(path, "accepted", body["image_id"], detection and detection["count"])
+    if answer.status_code == 409:
+        return Sent(path, "duplicate", answer.json()["image_id"])
+    return Sent(path, "refused", reason=_detail(answer))
+
+
+def _detail(answer: httpx.Response) -> str:
+    try:
+        return str(answer.json()["detail"])
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP {answer.status_code}: {answer.text[:200]}"

@@ -1,0 +1,85 @@
+"""The lake: DuckDB tables in Parquet files with a PostgreSQL catalog (DuckLake)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import duckdb
+import psycopg
+
+from streams.settings import Settings
+
+INLINED_ROWS = 10
+"""Commits of so few rows are kept in the catalog rather than as a file; a high limit is 30 times slower."""
+
+
+def connect(settings: Settings, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection with the lake attached as `lake`. Raises duckdb.Error when the catalog is away.
+
+    One connection is for one thread; give each other thread a `cursor()` of it.
+    """
+    settings.require("catalog_url")
+    connection = duckdb.connect(
+        config={"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+    )
+    for extension in ("postgres_scanner", "ducklake"):
+        connection.load_extension(_bundled(extension, connection))
+    connection.execute("SET TimeZone = 'UTC'")
+    Path(settings.lake_path).mkdir(parents=True, exist_ok=True)
+    options = f"DATA_PATH {_quoted(settings.lake_path + '/')}, METADATA_SCHEMA 'lake'"
+    options += ", READ_ONLY" if read_only else f", DATA_INLINING_ROW_LIMIT {INLINED_ROWS}"
+    catalog = _quoted("ducklake:postgres:" + settings.catalog_url.get_secret_value())
+    try:
+        connection.execute(f"ATTACH {catalog} AS lake ({options})")
+    except duckdb.Error as error:
+        connection.close()
+        raise duckdb.IOException(_without_password(str(error))) from None
+    return connection
+
+
+def lock(connection: duckdb.DuckDBPyConnection) -> None:
+    """Keep what runs on this connection next from other files, the network and the settings."""
+    connection.execute("SET lock_configuration = true")
+
+
+def create(settings: Settings) -> None:
+    """Create the lake and its tables where they are missing, once however many processes start together.
+
+    Raises duckdb.Error and psycopg.Error.
+    """
+    settings.require("catalog_url")
+    catalog = psycopg.connect(settings.catalog_url.get_secret_value(), connect_timeout=3)
+    with catalog:
+        catalog.execute("SELECT pg_advisory_xact_lock(hashtext('lake'))")
+        with connect(settings, read_only=False) as connection:
+            connection.execute(STATEMENTS["create_tables"])
+            connection.execute("CALL lake.set_option('target_file_size', '16MB')")
+
+
+def read_statements(sql: str) -> Mapping[str, str]:
+    """Named statements of an `.sql` file: each follows a line `-- name: <name>`."""
+    _, *parts = re.split(r"^-- name: (\w+)$", sql, flags=re.MULTILINE)
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+STATEMENTS = read_statements(files("streams").joinpath("lake.sql").read_text())
+
+
+def _bundled(extension: str, connection: duckdb.DuckDBPyConnection) -> str:
+    """The extension's file in its PyPI package, so that nothing is downloaded at run time."""
+    version = connection.execute("PRAGMA version").fetchall()[0][0]
+    package = import_module(f"duckdb_extension_{extension}")
+    with as_file(files(package) / "extensions" / version / f"{extension}.duckdb_extension") as path:
+        return str(path)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _without_password(text: str) -> str:
+    return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)

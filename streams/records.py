@@ -1,0 +1,139 @@
+"""The records on the log: what happened, in the past tense, with units in the names."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID, uuid5
+
+import numpy as np
+from numpy.typing import NDArray
+
+CIRCLE = np.dtype(
+    [
+        ("object_id", "V16"),
+        ("x", "<f4"),
+        ("y", "<f4"),
+        ("radius", "<f4"),
+        ("score", "<f4"),
+        ("x_min", "<f4"),
+        ("y_min", "<f4"),
+        ("x_max", "<f4"),
+        ("y_max", "<f4"),
+    ]
+)
+"""One circle: id, then pixels of the original image and a score from 0 to 1. 48 bytes, as in Avro."""
+
+Circles = NDArray[np.void]
+"""Shape (n,), dtype CIRCLE."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageUploaded:
+    event_id: UUID
+    image_id: UUID
+    project_id: str = "default"
+    source_id: str = ""
+    uri: str
+    sha256: str
+    content_type: str
+    width: int
+    height: int
+    size_bytes: int
+    captured_at: datetime | None = None
+    uploaded_at: datetime
+    attributes: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not _SHA256.fullmatch(self.sha256):
+            raise ValueError(f"sha256 must be 64 lower-case hex digits, not {self.sha256[:80]!r}")
+        for name in ("width", "height", "size_bytes"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CirclesDetected:
+    event_id: UUID
+    image_id: UUID
+    project_id: str = "default"
+    model_name: str
+    model_version: str
+    latency_ms: float
+    detected_at: datetime
+    source_partition: int
+    source_offset: int
+    replay_id: UUID | None = None
+    circles: Circles
+
+    def __post_init__(self) -> None:
+        if wrong := invalid_circles(self.circles):
+            raise ValueError(wrong)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFailed:
+    dead_letter_id: UUID
+    image_id: UUID | None = None
+    project_id: str = "default"
+    stage: str
+    error: str
+    reason: str
+    source_topic: str
+    source_partition: int
+    source_offset: int
+    key: bytes | None = None
+    value: bytes | None = None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
+    failed_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetterRetried:
+    dead_letter_id: UUID
+    image_id: UUID | None = None
+    retried_at: datetime
+
+
+Record = ImageUploaded | CirclesDetected | ImageFailed | DeadLetterRetried
+
+
+def invalid_circles(circles: Circles) -> str:
+    """What is wrong with the first circle that cannot be one; empty when all can.
+
+    A circle is finite, has a radius above 0, a score from 0 to 1 and a box that is not empty.
+    """
+    numbers = circles.view("<f4").reshape(len(circles), -1)[:, 4:]  # past the id, as one plain matrix
+    x_min, y_min, x_max, y_max = numbers[:, 4:].T
+    radius, score = numbers[:, 2], numbers[:, 3]
+    right = np.isfinite(numbers).all(axis=1) & (radius > 0) & (score >= 0) & (score <= 1)
+    right &= (x_min < x_max) & (y_min < y_max)
+    if right.all():
+        return ""
+    index = int(np.argmin(right))
+    values = ", ".join(f"{n}={v:g}" for n, v in zip((CIRCLE.names or ())[1:], numbers[index], strict=True))
+    return f"circle {index} is no circle: {values}"
+
+
+def key_of(record: Record) -> bytes:
+    """A record's message key: the image's id as text, so that an image's records stay in order."""
+    image_id = record.image_id
+    if image_id is None:
+        assert isinstance(record, ImageFailed | DeadLetterRetried)
+        image_id = record.dead_letter_id
+    return str(image_id).encode()
+
+
+def object_ids(image_id: UUID, model_name: str, model_version: str, count: int) -> list[UUID]:
+    """Ids of a detection's circles, equal at every redelivery (UUIDv5 over image, model and index)."""
+    return [uuid5(image_id, f"{model_name}:{model_version}/{index}") for index in range(count)]
+
+
+def dead_letter_id(stage: str, topic: str, partition: int, offset: int) -> UUID:
+    """Id of the dead letter of one message in one stage, equal at every redelivery."""
+    return uuid5(_DEAD_LETTERS, f"{stage}/{topic}/{partition}/{offset}")
+
+
+_SHA256 = re.compile("[0-9a-f]{64}")
+_DEAD_LETTERS = UUID("6f0f2a7e-52b9-4a53-9f0b-0a9d8cf2f3a5")

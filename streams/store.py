@@ -1,0 +1,97 @@
+"""Object storage: images go in before their event, and are verified when they come out."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, ObjectStore, from_url
+
+from streams.errors import ObjectUnreadable, StoreUnavailable
+
+
+class Store:
+    """A folder (`file://`) or a bucket (`s3://bucket/prefix`), addressed by the URIs of its objects."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self._folder: Path | None = None
+        self._store: ObjectStore
+        if urlsplit(url).scheme == "file":
+            self._folder = Path(url2pathname(urlsplit(self.url).path))
+            self._store = LocalStore(self._folder, mkdir=True)
+        else:
+            self._store = from_url(
+                self.url,
+                client_options={"timeout": "15s", "connect_timeout": "3s"},
+                retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=10)},
+            )
+
+    def uri(self, key: str) -> str:
+        """The URI of the object at `key`."""
+        return f"{self.url}/{key}"
+
+    async def put(self, key: str, data: bytes) -> str:
+        """Store `data` whole or not at all; its URI once it would survive a power cut.
+
+        Raises StoreUnavailable.
+        """
+        try:
+            await obstore.put_async(self._store, key, data)
+            if self._folder:
+                await asyncio.to_thread(_flush, self._folder / key)
+        except (BaseError, OSError) as error:
+            raise StoreUnavailable(f"{self.uri(key)}: {error}") from error
+        return self.uri(key)
+
+    async def get(self, uri: str, *, size_bytes: int, sha256: str | None = None) -> bytes:
+        """The object's bytes. Raises ObjectUnreadable when it is missing, outside this store, of another
+        size, or hashes to another SHA-256; StoreUnavailable when the store does not answer.
+        """
+        key = self._key(uri)
+        try:
+            result = await obstore.get_async(self._store, key)
+            if result.meta["size"] != size_bytes:
+                raise ObjectUnreadable(f"{uri} has {result.meta['size']} bytes, its event says {size_bytes}")
+            data = bytes(await result.bytes_async())
+        except FileNotFoundError as error:
+            raise ObjectUnreadable(f"{uri} does not exist") from error
+        except (BaseError, OSError) as error:
+            raise StoreUnavailable(f"{uri}: {error}") from error
+        if sha256 and (found := hashlib.sha256(data).hexdigest()) != sha256:
+            raise ObjectUnreadable(f"{uri} has SHA-256 {found}, its event says {sha256}")
+        return data
+
+    async def ready(self) -> bool:
+        """Whether the store answers now."""
+        try:
+            await obstore.head_async(self._store, "ready")
+        except FileNotFoundError:
+            return True
+        except (BaseError, OSError):
+            return False
+        return True
+
+    def _key(self, uri: str) -> str:
+        key = uri.removeprefix(self.url + "/")
+        if key == uri or not key or {"", ".", ".."} & set(key.split("/")):
+            raise ObjectUnreadable(f"{uri} is not inside the store {self.url}/")
+        if self._folder and (self._folder / key).is_dir():
+            raise ObjectUnreadable(f"{uri} is a folder")
+        return key
+
+
+def _flush(path: Path) -> None:
+    for place in (path, path.parent):
+        descriptor = os.open(place, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,61 @@
+"""All topics, in one table, and their creation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from streams.records import CirclesDetected, DeadLetterRetried, ImageFailed, ImageUploaded
+from streams.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic; every message's key is the image id as text (the dead letter's where there is no image)."""
+
+    name: str
+    records: tuple[type, ...]
+    max_message_bytes: int = 1_048_576
+
+
+UPLOADED = Topic("images.uploaded", (ImageUploaded,))
+DETECTED = Topic("circles.detected", (CirclesDetected,))
+# A dead letter carries a whole original message, so its topic takes larger ones.
+FAILED = Topic("images.failed", (ImageFailed, DeadLetterRetried), max_message_bytes=4_194_304)
+
+TOPICS = (UPLOADED, DETECTED, FAILED)
+
+LIBRDKAFKA = {
+    # Java's and aiokafka's choice; librdkafka's own default would put the same key elsewhere.
+    "partitioner": "murmur2_random",
+    "acks": "all",
+    "message.max.bytes": FAILED.max_message_bytes,
+}
+"""Settings of every librdkafka producer here."""
+
+
+def create(settings: Settings) -> None:
+    """Create the missing topics; existing ones are left as they are. Raises KafkaException."""
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers})
+    days = settings.topic_retention_days
+    new = [
+        NewTopic(
+            topic.name,
+            num_partitions=settings.topic_partitions,
+            replication_factor=settings.topic_replication,
+            config={
+                "cleanup.policy": "delete",
+                "retention.ms": str(-1 if days < 0 else int(days * 86_400_000)),
+                "max.message.bytes": str(topic.max_message_bytes),
+            },
+        )
+        for topic in TOPICS
+    ]
+    for future in admin.create_topics(new, request_timeout=20).values():
+        try:
+            future.result()
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise

@@ -1,0 +1,234 @@
+"""The fold: messages of the log to rows of the view. Pure: no clock, no I/O, no logging.
+
+Laws, held by tests: any cut of a log into batches gives the same rows; folding any part again adds none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import pyarrow as pa
+
+from streams.errors import InvalidRecord
+from streams.records import (
+    CIRCLE,
+    CirclesDetected,
+    DeadLetterRetried,
+    ImageFailed,
+    ImageUploaded,
+    Record,
+    dead_letter_id,
+)
+from streams.topics import UPLOADED
+
+STAGE = "materialize"
+Rows = dict[str, pa.Table]
+"""New rows by table of `lake.sql`, columns by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message with its place on the log and what its bytes were decoded to."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: datetime
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+    record: Record | InvalidRecord
+
+
+@dataclass(slots=True)
+class Keys:
+    """Keys of rows: those a batch may add, or those of them that the view already has."""
+
+    images: set[UUID] = field(default_factory=set)
+    detections: set[tuple[UUID, str, str]] = field(default_factory=set)
+    failures: set[UUID] = field(default_factory=set)
+    retries: set[UUID] = field(default_factory=set)
+
+
+def fold(known: Keys, messages: Iterable[Message]) -> Rows:
+    """The rows that `messages` add to a view which has `known`; a key's first message wins.
+
+    Bytes on `images.uploaded` that are no record are left to the detect stage, which reads the same
+    topic and sends their dead letter; on any other topic they become a failure here.
+    """
+    images: list[tuple[Message, ImageUploaded]] = []
+    detections: list[CirclesDetected] = []
+    failures: list[ImageFailed] = []
+    retries: list[DeadLetterRetried] = []
+    seen = Keys(set(known.images), set(known.detections), set(known.failures), set(known.retries))
+    for message in messages:
+        record = message.record
+        if isinstance(record, InvalidRecord):
+            if message.topic == UPLOADED.name:
+                continue
+            record = failure(message, record)
+        if isinstance(record, ImageUploaded):
+            if _first(seen.images, record.image_id):
+                images.append((message, record))
+        elif isinstance(record, CirclesDetected):
+            if _first(seen.detections, (record.image_id, record.model_name, record.model_version)):
+                detections.append(record)
+        elif isinstance(record, ImageFailed):
+            if _first(seen.failures, record.dead_letter_id):
+                failures.append(record)
+        elif _first(seen.retries, record.dead_letter_id):
+            retries.append(record)
+    tables = {
+        "images": _image_rows(images),
+        "detections": _detection_rows(detections),
+        "objects": _object_rows(detections),
+        "failures": _failure_rows(failures),
+        "retries": _columns(retries, dead_letter_id=_UUID, image_id=_UUID, retried_at=_TIME),
+    }
+    return {name: rows for name, rows in tables.items() if rows.num_rows}
+
+
+def keys(messages: Iterable[Message]) -> Keys:
+    """The keys of all rows that `messages` might add."""
+    found = Keys()
+    for message in messages:
+        record = message.record
+        if isinstance(record, ImageUploaded):
+            found.images.add(record.image_id)
+        elif isinstance(record, CirclesDetected):
+            found.detections.add((record.image_id, record.model_name, record.model_version))
+        elif isinstance(record, DeadLetterRetried):
+            found.retries.add(record.dead_letter_id)
+        elif isinstance(record, ImageFailed):
+            found.failures.add(record.dead_letter_id)
+        else:
+            found.failures.add(dead_letter_id(STAGE, message.topic, message.partition, message.offset))
+    return found
+
+
+def failure(message: Message, error: InvalidRecord) -> ImageFailed:
+    """The dead letter of a message that this stage could not read."""
+    return ImageFailed(
+        dead_letter_id=dead_letter_id(STAGE, message.topic, message.partition, message.offset),
+        stage=STAGE,
+        error=type(error).__name__,
+        reason=str(error),
+        source_topic=message.topic,
+        source_partition=message.partition,
+        source_offset=message.offset,
+        key=message.key,
+        value=message.value,
+        headers=message.headers,
+        failed_at=message.timestamp,
+    )
+
+
+def _first(seen: set[Any], key: Any) -> bool:
+    if key in seen:
+        return False
+    seen.add(key)
+    return True
+
+
+_UUID, _TIME = pa.uuid(), pa.timestamp("us", tz="UTC")
+_TEXT, _INT, _LONG, _FLOAT, _BYTES = pa.string(), pa.int32(), pa.int64(), pa.float32(), pa.binary()
+_HEADERS = pa.list_(pa.struct([("name", _TEXT), ("value", _BYTES)]))
+
+
+def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    if kind is _UUID:
+        storage = pa.array([value and value.bytes for value in values], pa.binary(16))
+        return pa.ExtensionArray.from_storage(_UUID, storage)
+    return pa.array(values, kind)
+
+
+def _columns(records: Sequence[Any], **kinds: pa.DataType) -> pa.Table:
+    """A table of the records' attributes that are named in `kinds`."""
+    return pa.table({n: _array([getattr(r, n) for r in records], k) for n, k in kinds.items()})
+
+
+def _image_rows(images: Sequence[tuple[Message, ImageUploaded]]) -> pa.Table:
+    table = _columns(
+        [record for _, record in images],
+        image_id=_UUID,
+        project_id=_TEXT,
+        source_id=_TEXT,
+        uri=_TEXT,
+        sha256=_TEXT,
+        content_type=_TEXT,
+        width=_INT,
+        height=_INT,
+        size_bytes=_LONG,
+        captured_at=_TIME,
+        uploaded_at=_TIME,
+    )
+    attributes = pa.array([list(r.attributes.items()) for _, r in images], pa.map_(_TEXT, _TEXT))
+    table = table.append_column("attributes", attributes)
+    table = table.append_column("log_partition", pa.array([m.partition for m, _ in images], _INT))
+    return table.append_column("log_offset", pa.array([m.offset for m, _ in images], _LONG))
+
+
+def _detection_rows(detections: Sequence[CirclesDetected]) -> pa.Table:
+    table = _columns(
+        detections,
+        image_id=_UUID,
+        project_id=_TEXT,
+        model_name=_TEXT,
+        model_version=_TEXT,
+        latency_ms=_FLOAT,
+        detected_at=_TIME,
+        replay_id=_UUID,
+        source_partition=_INT,
+        source_offset=_LONG,
+    )
+    return table.append_column("circle_count", pa.array([len(d.circles) for d in detections], _INT))
+
+
+def _object_rows(detections: Sequence[CirclesDetected]) -> pa.Table:
+    """One row a circle: the detections' blocks as one, ids and model repeated."""
+    circles = np.concatenate([d.circles for d in detections] or [np.empty(0, CIRCLE)])
+    counts = [len(d.circles) for d in detections]
+    ids = np.repeat(np.array([d.image_id.bytes for d in detections], "V16"), counts)
+    columns = {
+        "image_id": _uuid_block(ids),
+        "object_id": _uuid_block(np.ascontiguousarray(circles["object_id"])),
+        "model_name": _repeated([d.model_name for d in detections], counts),
+        "model_version": _repeated([d.model_version for d in detections], counts),
+    }
+    numbers = {n: pa.array(np.ascontiguousarray(circles[n])) for n in (CIRCLE.names or ())[1:]}
+    return pa.table(columns | numbers)
+
+
+def _repeated(texts: Sequence[str], counts: Sequence[int]) -> pa.Array:
+    return pa.array(np.repeat(np.array(texts, object), counts), _TEXT)
+
+
+def _uuid_block(ids: np.ndarray[Any, np.dtype[np.void]]) -> pa.Array:
+    storage = pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(ids), [None, pa.py_buffer(ids)])
+    return pa.ExtensionArray.from_storage(_UUID, storage)
+
+
+def _failure_rows(failures: Sequence[ImageFailed]) -> pa.Table:
+    table = _columns(
+        failures,
+        dead_letter_id=_UUID,
+        image_id=_UUID,
+        project_id=_TEXT,
+        stage=_TEXT,
+        error=_TEXT,
+        reason=_TEXT,
+        source_topic=_TEXT,
+        source_partition=_INT,
+        source_offset=_LONG,
+        key=_BYTES,
+        value=_BYTES,
+        failed_at=_TIME,
+    )
+    headers = [[{"name": name, "value": value} for name, value in f.headers] for f in failures]
+    table = table.rename_columns({"key": "message_key", "value": "message_value"})
+    return table.append_column("headers", pa.array(headers, _HEADERS))
