@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 from datetime import UTC, datetime
@@ -81,12 +80,12 @@ def routes(settings: Settings, gateway: Gateway, claims: Claims, store: Store, v
     @router.get("/images/{image_id}/objects")
     async def objects(image_id: str) -> Response:
         """The circles of an image, best score first."""
-        await _image(image_id)
-        found = [
-            {"object_id": o["object_id"], "bbox": _bbox(o)}
-            for o in await view.rows("objects", image_ids=[UUID(image_id)])
-        ]
-        return json({"image_id": UUID(image_id), "count": len(found), "objects": found})
+        wanted = _uuid(image_id)
+        circles = await view.rows("objects", image_ids=[wanted]) if wanted else []
+        if not circles:
+            await _image(image_id)
+        found = [{"object_id": o["object_id"], "bbox": _bbox(o)} for o in circles]
+        return json({"image_id": wanted, "count": len(found), "objects": found})
 
     @router.get("/images/{image_id}/objects/{object_id}")
     async def object_(image_id: str, object_id: str) -> Response:
@@ -160,10 +159,7 @@ def routes(settings: Settings, gateway: Gateway, claims: Claims, store: Store, v
                 raise Problem(503, str(error), {"Retry-After": "2"}) from error
         raise Problem(404, f"there is no image {image_id}")
 
-    async def _detection(image_id: UUID) -> dict[str, Any] | None:
-        row, circles = await asyncio.gather(_image(str(image_id)), view.rows("objects", image_ids=[image_id]))
-        if row is None or row["d"] is None:
-            return None
+    async def _detection(image_id: UUID) -> dict[str, Any]:
         detections = [
             {
                 "object_id": o["object_id"],
@@ -171,7 +167,7 @@ def routes(settings: Settings, gateway: Gateway, claims: Claims, store: Store, v
                 "centroid": {"x": o["x"], "y": o["y"]},
                 "radius": o["radius"],
             }
-            for o in circles
+            for o in await view.rows("objects", image_ids=[image_id])
         ]
         return {"detections": detections, "count": len(detections)}
 

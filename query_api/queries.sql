@@ -34,12 +34,13 @@ FROM lake.objects o JOIN newest ON o.image_id = newest.image_id AND (o.model_nam
 WHERE o.image_id BETWEEN list_min($image_ids) AND list_max($image_ids)
 ORDER BY o.image_id, o.score DESC, o.object_id;
 
--- name: detected
--- Which of some images have a detection or an open failure.
-SELECT image_id FROM lake.detections
+-- name: finished
+-- Which of some images have a detection, or else a failure.
+SELECT DISTINCT image_id, true AS detected FROM lake.detections
 WHERE image_id BETWEEN list_min($image_ids) AND list_max($image_ids) AND image_id IN (SELECT unnest($image_ids))
-UNION
-SELECT image_id FROM lake.failures WHERE image_id IN (SELECT unnest($image_ids));
+UNION ALL
+SELECT DISTINCT image_id, false FROM lake.failures WHERE image_id IN (SELECT unnest($image_ids))
+ORDER BY detected DESC;
 
 -- name: counts
 SELECT (SELECT count(*) FROM lake.images) AS images,

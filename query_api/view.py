@@ -29,7 +29,7 @@ class View:
         self._settings = settings
         self._lock = threading.Lock()
         self._connection: duckdb.DuckDBPyConnection | None = None
-        self._waiting: dict[UUID, list[asyncio.Future[None]]] = {}
+        self._waiting: dict[UUID, list[asyncio.Future[bool]]] = {}
         self._watching: asyncio.Task[None] | None = None
 
     async def rows(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
@@ -37,20 +37,19 @@ class View:
         return await asyncio.to_thread(self._rows, QUERIES[query], parameters)
 
     async def wait_for(self, image_id: UUID, timeout_s: float) -> bool:
-        """Wait until the view has the image's detection or failure; False when that took too long."""
-        arrival = asyncio.get_running_loop().create_future()
+        """Wait until the view has the image's detection; False when it failed or that took too long."""
+        arrival: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(image_id, []).append(arrival)
         if self._watching is None or self._watching.done():
             self._watching = asyncio.create_task(self._watch())
         try:
-            await asyncio.wait_for(arrival, timeout_s)
+            return await asyncio.wait_for(arrival, timeout_s)
         except TimeoutError:
             return False
         finally:
             self._waiting[image_id].remove(arrival)
             if not self._waiting[image_id]:
                 del self._waiting[image_id]
-        return True
 
     async def _watch(self) -> None:
         """While someone waits: at each new snapshot, wake those whose image it has."""
@@ -66,10 +65,10 @@ class View:
                             await asyncio.sleep(0.01)
                             continue
                         waiting = list(self._waiting)
-                        for row in await self.rows("detected", image_ids=waiting):
+                        for row in await self.rows("finished", image_ids=waiting):
                             for arrival in self._waiting.get(row["image_id"], ()):
                                 if not arrival.done():
-                                    arrival.set_result(None)
+                                    arrival.set_result(row["detected"])
                         # Who came while the query ran is not in its answer: look at this snapshot again.
                         seen = newest if self._waiting.keys() <= set(waiting) else None
             except (psycopg.Error, ViewUnavailable) as error:
