@@ -97,5 +97,5 @@ def hough(plane: NDArray[np.uint8]) -> FloatArray:
     if found is None:
         return np.empty((0, 5))
     x, y, radius = found.reshape(-1, found.shape[-1])[:, :3].astype(np.float64).T * scale
-    shift = 9  # pixel centres at whole numbers, on either scale
+    shift = (scale - 1) / 2  # pixel centres at whole numbers, on either scale
     return np.stack([x + shift, y + shift, radius, radius, np.zeros_like(x)], axis=1)

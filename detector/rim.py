@@ -70,23 +70,29 @@ def block_scores(
     rings = np.concatenate([on_rim, np.broadcast_to(BESIDE, (len(radius), len(BESIDE)))], axis=1)
     points = candidates[:, None, None, :2] + rings[:, None, :, None] * rim[:, :, None, :]
     gx, gy = (bilinear(g, points) for g in gradient)
-
     across = np.abs(gx * normal[..., None, 0] + gy * normal[..., None, 1])
     length = np.hypot(gx, gy)
+
+    # The rim runs where the gradient across it is strongest, within the tolerance: (n, angles).
     best = np.argmax(across[..., : len(ON_RIM)], axis=2)[..., None]
     rim_across = np.take_along_axis(across, best, axis=2)[..., 0]
     rim_length = np.take_along_axis(length, best, axis=2)[..., 0]
+    beside = across[..., len(ON_RIM) :].mean(axis=2)
 
     height, width = gradient[0].shape
     edge = candidates[:, None, :2] + rim
     visible = np.all((edge >= 0) & (edge <= (width - 1, height - 1)), axis=2)
-    seen = np.maximum(visible.sum(axis=1), 1)
-    strength = np.where(visible & (rim_across >= RADIAL * rim_length), rim_across, 0)
-    support = (strength / (strength + strong)).sum(axis=1) / seen
-    rim_mean = (rim_across * visible).sum(axis=1) / seen
-    beside_mean = (across[..., len(ON_RIM) :].mean(axis=2) * visible).sum(axis=1) / seen
-    distinct = rim_mean / np.maximum(rim_mean + beside_mean, 1e-6)
+    radial = np.where(rim_across >= RADIAL * rim_length, rim_across, 0)
+    support = mean_where(visible, radial / (radial + strong))
+    rim_strength, beside_strength = mean_where(visible, rim_across), mean_where(visible, beside)
+    distinct = rim_strength / np.maximum(rim_strength + beside_strength, 1e-6)
     return np.where(visible.mean(axis=1) >= MIN_VISIBLE, np.sqrt(support * distinct), 0)
+
+
+def mean_where(visible: NDArray[np.bool_], values: FloatArray) -> FloatArray:
+    """Mean over the visible angles, 0 where there are none: (n,)."""
+    total = np.where(visible, values, 0).sum(axis=1)
+    return np.asarray(total / np.maximum(visible.sum(axis=1), 1))
 
 
 def outline(candidates: FloatArray) -> tuple[FloatArray, FloatArray]:

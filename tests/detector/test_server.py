@@ -151,6 +151,7 @@ NOT_AN_IMAGE = base64.b64encode(b"no picture").decode()
         ({"inputs": [{"data": ""}, {"data": ""}]}, 400, "several images: send one at a time"),
         ({"instances": [{}], "inputs": [{}]}, 400, "send either"),
         (instances("?not base64?"), 400, "the image is not base64"),
+        (instances("?YWJj"), 400, "the image is not base64"),
         (instances("YWJj", label=7), 400, "parameters.label is not a string"),
         ({"inputs": [{"data": "YWJj"}], "parameters": 7}, 400, "parameters is not an object"),
         (instances(""), 422, "empty"),
@@ -231,14 +232,7 @@ def test_a_caller_that_gave_up_is_not_worked_for(
     events: Iterator[dict[str, Any]] = iter(
         [{"type": "http.request", "body": body}, {"type": "http.disconnect"}]
     )
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "path": PREDICT,
-        "raw_path": PREDICT.encode(),
-        "query_string": b"",
-        "headers": [],
-    }
+    scope = {"type": "http", "method": "POST", "path": PREDICT, "query_string": b"", "headers": []}
 
     async def receive() -> dict[str, Any]:
         return next(events)
