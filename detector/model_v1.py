@@ -29,9 +29,7 @@ def detect(image: NDArray[np.uint8]) -> Circles:
     when there is none. Raises ValueError for another shape or type.
     """
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)):
-        raise ValueError(
-            f"an image is uint8 of shape (H, W, 3) or (H, W), not {image.dtype} {image.shape}"
-        )
+        raise ValueError(f"an image is uint8 of shape (H, W, 3) or (H, W), not {image.dtype} {image.shape}")
     height, width = image.shape[:2]
     scale = max(1.0, max(height, width) / LONG_SIDE)
     size = (round(width / scale), round(height / scale))

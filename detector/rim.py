@@ -51,8 +51,7 @@ def strongest_gradient(planes: NDArray[np.uint8]) -> tuple[FloatArray, FloatArra
     """Grey levels per pixel, (gx, gy), of whichever plane changes most at each pixel: (H, W)."""
     smooth = cv2.GaussianBlur(planes, (5, 5), 1.0).reshape(planes.shape)
     gx, gy = (
-        cv2.Scharr(smooth, cv2.CV_32F, *axes, scale=1 / 32).reshape(planes.shape)
-        for axes in ((1, 0), (0, 1))
+        cv2.Scharr(smooth, cv2.CV_32F, *axes, scale=1 / 32).reshape(planes.shape) for axes in ((1, 0), (0, 1))
     )
     strongest = np.argmax(gx * gx + gy * gy, axis=2, keepdims=True)
     return (

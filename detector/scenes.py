@@ -51,9 +51,7 @@ def table(random: np.random.Generator, width: int, height: int) -> FloatArray:
     return np.asarray(colour * light[..., None] + grain[..., None])
 
 
-def texture(
-    random: np.random.Generator, width: int, height: int, size: float, strength: float
-) -> FloatArray:
+def texture(random: np.random.Generator, width: int, height: int, size: float, strength: float) -> FloatArray:
     """Noise of a given grain size (px) and standard deviation: (H, W), mean 0."""
     noise = cv2.GaussianBlur(random.standard_normal((height, width)), (0, 0), size)
     return np.asarray(noise * (strength / max(float(noise.std()), 1e-9)))
@@ -89,9 +87,7 @@ def placed(random: np.random.Generator, width: int, height: int) -> tuple[FloatA
     return discs[:, :2], discs[:, 2]
 
 
-def around(
-    canvas: FloatArray, x: float, y: float, reach: float
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+def around(canvas: FloatArray, x: float, y: float, reach: float) -> tuple[FloatArray, FloatArray, FloatArray]:
     """A view of the canvas within reach of a point, and its pixels' offsets (dx, dy) from it."""
     height, width = canvas.shape[:2]
     left, right = max(0, int(x - reach)), min(width, int(x + reach) + 1)

@@ -64,7 +64,7 @@ class Supervisor:
         await asyncio.gather(*(child.first_ready() for child in stage))
 
     async def failed(self) -> None:
-        """Return never: raise when a service can be kept alive no more, because preparing it failed."""
+        """Wait for a service that can be kept alive no more, and raise why: preparing it failed."""
         done, _ = await asyncio.wait(
             [child.task for child in self._children()], return_when=asyncio.FIRST_COMPLETED
         )

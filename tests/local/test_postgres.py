@@ -39,7 +39,7 @@ def test_postgres_asks_for_the_password_and_syncs(tmp_path: Path) -> None:
         with psycopg.connect(url) as connection:
             assert connection.execute("SHOW fsync").fetchone() == ("on",)
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
-            psycopg.connect(url, password="guessed")
+            psycopg.connect(url, password="guessed")  # noqa: S106
     assert stat.S_IMODE((tmp_path / "password").stat().st_mode) == 0o600
 
 
