@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -18,6 +19,7 @@ from query_api.view import View
 from streams.settings import Settings
 from streams.topics import TOPICS, UPLOADED
 
+log = logging.getLogger(__name__)
 KEEP_S = 1.0
 """How long one look at the log is used: the page asks often, for many viewers."""
 
@@ -27,7 +29,8 @@ class Log:
 
     def __init__(self, settings: Settings) -> None:
         self._admin = AdminClient(
-            {"bootstrap.servers": settings.kafka_bootstrap_servers, "socket.timeout.ms": 3000}
+            {"bootstrap.servers": settings.kafka_bootstrap_servers, "socket.timeout.ms": 3000},
+            logger=log,
         )
         self._looked = 0.0
         self._lock = asyncio.Lock()
@@ -66,7 +69,7 @@ class Log:
         return {"ends": ends, "detected": detected}
 
 
-def routes(settings: Settings, view: View, log: Log) -> APIRouter:
+def routes(settings: Settings, view: View, kafka: Log) -> APIRouter:
     """The router over its parts."""
     router = APIRouter(tags=["system"])
 
@@ -79,7 +82,7 @@ def routes(settings: Settings, view: View, log: Log) -> APIRouter:
         except ViewUnavailable:
             parts["view"] = "unavailable"
         try:
-            await log.look()
+            await kafka.look()
         except KafkaException:
             parts["log"] = "unavailable"
         status = "ok" if set(parts.values()) == {"ok"} else "degraded"
@@ -98,7 +101,7 @@ def routes(settings: Settings, view: View, log: Log) -> APIRouter:
         counts = (await view.rows("counts"))[0]
         folded = {row["topic"]: row["next_offset"] for row in await view.rows("folded")}
         try:
-            seen = await log.look()
+            seen = await kafka.look()
             behind = {
                 "detect": seen["ends"][UPLOADED.name] - seen["detected"],
                 "view": sum(seen["ends"].values()) - sum(folded.values()),

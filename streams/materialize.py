@@ -88,7 +88,7 @@ def commit(view: duckdb.DuckDBPyConnection, messages: Sequence[Message], offsets
     view.execute("BEGIN")
     try:
         _insert(view, fold(known(view, keys(messages)), messages))
-        _advance(view, offsets, advanced)
+        advance(view, offsets, advanced)
         view.execute("COMMIT")
     except duckdb.TransactionException as error:
         _roll_back(view)
@@ -139,7 +139,8 @@ def _insert(view: duckdb.DuckDBPyConnection, rows: Rows) -> None:
         _with_batch(view, batch, f"INSERT INTO lake.{table} BY NAME SELECT * FROM batch")  # noqa: S608 our names
 
 
-def _advance(view: duckdb.DuckDBPyConnection, offsets: Offsets, advanced: Offsets) -> None:
+def advance(view: duckdb.DuckDBPyConnection, offsets: Offsets, advanced: Offsets) -> None:
+    """Compare-and-set the stored offsets from `offsets` to `advanced`. Raises StaleWriter."""
     batch = _offset_rows(advanced).append_column(
         "read_from", pa.array([offsets[at] for at in advanced], pa.int64())
     )
@@ -206,7 +207,8 @@ def _consumer(settings: Settings) -> Iterator[Consumer]:
             "fetch.queue.backoff.ms": 5,  # its default of 1000 stalls the fold
             "queued.max.messages.kbytes": 65_536,
             "fetch.message.max.bytes": 8_388_608,
-        }
+        },
+        logger=log,
     )
     try:
         yield consumer

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
+import stamina
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from streams.records import CirclesDetected, DeadLetterRetried, ImageFailed, ImageUploaded
 from streams.settings import Settings
@@ -38,7 +39,7 @@ LIBRDKAFKA = {
 
 def create(settings: Settings) -> None:
     """Create the missing topics; existing ones are left as they are. Raises KafkaException."""
-    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers})
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers, "log_level": 0})
     days = settings.topic_retention_days
     new = [
         NewTopic(
@@ -59,3 +60,13 @@ def create(settings: Settings) -> None:
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
+    _led(admin)
+
+
+@stamina.retry(on=(KafkaException, KeyError), attempts=None, timeout=20, wait_initial=0.05, wait_max=0.5)
+def _led(admin: AdminClient) -> None:
+    """Return once every partition is known and has a leader that answers: that follows the creation."""
+    found = admin.list_topics(timeout=10).topics
+    places = [TopicPartition(t.name, p) for t in TOPICS for p in found[t.name].partitions]
+    for future in admin.list_offsets(dict.fromkeys(places, OffsetSpec.latest())).values():
+        future.result()

@@ -64,7 +64,7 @@ class Gateway:
         Raises InvalidImage, DuplicateImage, StoreUnavailable, LogUnavailable, CatalogUnavailable; then the
         same bytes may be sent again.
         """
-        facts = await asyncio.to_thread(inspect, data, max_pixels=self._settings.max_image_pixels)
+        facts = await asyncio.to_thread(inspect, data, self._settings.max_image_pixels, decode=True)
         sha256 = hashlib.sha256(data).hexdigest()
         async with self._claims.hold(project_id, sha256, uuids.uuid7()) as image_id:
             now = datetime.now(UTC)
