@@ -27,8 +27,9 @@ cli = typer.Typer(
 )
 dead_letters = typer.Typer(no_args_is_help=True, help="What no stage could turn into a result.")
 cli.add_typer(dead_letters, name="dead-letters")
-console = Console()
-failure = Console(stderr=True, style="red")
+# What is printed comes from messages and tables: no part of it is markup.
+console = Console(markup=False, emoji=False, highlight=False)
+failure = Console(stderr=True, style="red", markup=False, emoji=False, highlight=False)
 
 
 @cli.command()
@@ -70,9 +71,10 @@ def sql(query: Annotated[str, typer.Argument(help='Like "select * from images li
 
     from streams import lake
 
-    with lake.connect(Settings.load(), read_only=True) as view:
+    settings = Settings.load()
+    with lake.connect(settings, read_only=True) as view:
         view.execute("USE lake")
-        lake.lock(view)
+        lake.lock(view, settings)
         try:
             result = view.execute(query)
         except duckdb.Error as error:
@@ -117,7 +119,7 @@ def show(letter_id: Annotated[str, typer.Argument(help="Its id, or how it begins
             ("retried", letter.retried), ("key", letter.message_key), ("value", letter.message_value),
             *(("header", f"{h['name']}: {h['value']!r}") for h in letter.headers),
         ):  # fmt: skip
-            console.print(f"{name:9}{value}", markup=False, soft_wrap=True)
+            console.print(f"{name:9}{value!s}", soft_wrap=True)
 
 
 @dead_letters.command()
@@ -138,6 +140,25 @@ def retry(
 
 
 @cli.command()
+def topics(
+    wait_s: Annotated[float, typer.Option("--wait", min=1, max=3600, help="Seconds to wait for Kafka.")] = 60,
+) -> None:
+    """Create the topics that are missing; those that exist are left as they are."""
+    from confluent_kafka import KafkaException
+
+    from streams.topics import TOPICS, create
+
+    settings = Settings.load()
+    settings.require("kafka_bootstrap_servers")
+    try:
+        create(settings, wait_s=wait_s)
+    except KafkaException as error:
+        reason = error.args[0].str()
+        raise ValueError(f"no topics at {settings.kafka_bootstrap_servers}: {reason}") from error
+    console.print("there are: " + ", ".join(topic.name for topic in TOPICS))
+
+
+@cli.command()
 def settings() -> None:
     """List every setting, its value now and what it is for."""
     now = Settings.load()
@@ -152,7 +173,7 @@ def main() -> None:
     try:
         cli()
     except (MissingSetting, FileNotFoundError, ValueError) as error:
-        failure.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        failure.print(str(error), soft_wrap=True)
         sys.exit(1)
 
 
@@ -166,14 +187,14 @@ def _run_stack(*, demo: bool, stay: bool) -> None:
             await asyncio.to_thread(show_demo, running.api_url, console)
         if not stay:
             raise _Done
-        console.print(f"\nEverything is up: {running.api_url}/   (Ctrl-C ends it)", highlight=False)
+        console.print(f"\nEverything is up: {running.api_url}/   (Ctrl-C ends it)")
 
     try:
         asyncio.run(
             run(
                 Settings(),
                 on_ready=ready,
-                say=lambda line: console.print(line, soft_wrap=True, highlight=False),
+                say=lambda line: console.print(line, soft_wrap=True),
             )
         )
     except _Done:
@@ -208,7 +229,7 @@ async def _send(files: list[Path], api_url: str, source: str, at_once: int) -> i
     )
     for one in sent:
         if one.state == "refused":
-            console.print(f"refused  {one.path}: {one.reason}", markup=False, soft_wrap=True)
+            console.print(f"refused  {one.path}: {one.reason}", soft_wrap=True)
     return 1 if states["refused"] else 0
 
 

@@ -11,7 +11,13 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from detector.errors import InvalidImage
-from streams.errors import CatalogUnavailable, DuplicateImage, LogUnavailable, StoreUnavailable
+from streams.errors import (
+    CatalogUnavailable,
+    DuplicateImage,
+    LogUnavailable,
+    RegistryUnavailable,
+    StoreUnavailable,
+)
 
 
 class Problem(Exception):
@@ -26,6 +32,9 @@ class Problem(Exception):
 
 class ViewUnavailable(Exception):
     """The view cannot be read now."""
+
+
+UNAVAILABLE = (CatalogUnavailable, LogUnavailable, RegistryUnavailable, StoreUnavailable, ViewUnavailable)
 
 
 def response(problem: Problem, instance: str) -> Response:
@@ -52,7 +61,7 @@ def _problem(error: Exception) -> Problem:
         case DuplicateImage():
             location = {"Location": f"/images/{error.image_id}"}
             return Problem(409, str(error), location, image_id=error.image_id)
-        case CatalogUnavailable() | LogUnavailable() | StoreUnavailable() | ViewUnavailable():
+        case _ if isinstance(error, UNAVAILABLE):
             return Problem(503, f"try again soon: {error}", {"Retry-After": "2"})
         case RequestValidationError():
             said = "; ".join(
@@ -70,8 +79,6 @@ def install(app: FastAPI) -> None:
     async def answer(request: Request, error: Exception) -> Response:
         return response(_problem(error), request.url.path)
 
-    for kind in (
-        Problem, InvalidImage, DuplicateImage, CatalogUnavailable, LogUnavailable, StoreUnavailable,
-        ViewUnavailable, RequestValidationError, HTTPException,
-    ):  # fmt: skip
+    expected = (Problem, InvalidImage, DuplicateImage, RequestValidationError, HTTPException, *UNAVAILABLE)
+    for kind in expected:
         app.add_exception_handler(kind, answer)

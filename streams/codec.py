@@ -24,7 +24,7 @@ from confluent_kafka.schema_registry import Schema as RegisteredSchema
 from confluent_kafka.schema_registry import SchemaRegistryClient, SchemaRegistryError
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
-from streams.errors import InvalidRecord
+from streams.errors import InvalidRecord, RegistryUnavailable
 from streams.records import CIRCLE, CirclesDetected, DeadLetterRetried, ImageFailed, ImageUploaded, Record
 
 RECORDS: dict[str, type[Record]] = {
@@ -134,7 +134,10 @@ class Codec:
             prefix = SINGLE_OBJECT + schema.fingerprint
         else:
             registered = RegisteredSchema(json.dumps(schema.document), "AVRO")
-            schema_id = self._registry.register_schema(f"circles.{name}", registered)
+            try:
+                schema_id = self._registry.register_schema(f"circles.{name}", registered)
+            except Exception as error:
+                raise RegistryUnavailable(f"the schema registry does not take {name}: {error}") from error
             prefix = REGISTRY + schema_id.to_bytes(4, "big")
         self._prefixes[name] = prefix
         return prefix
@@ -159,10 +162,10 @@ class Codec:
             number = int.from_bytes(schema_id, "big")
             try:
                 text = self._registry.get_schema(number).schema_str
-            except SchemaRegistryError as error:
-                if error.http_status_code != 404:
-                    raise  # the registry's trouble is not the record's
-                raise InvalidRecord(f"schema id {number} is not in the registry") from error
+            except Exception as error:  # the client lets through what its HTTP library raises
+                if isinstance(error, SchemaRegistryError) and error.http_status_code == 404:
+                    raise InvalidRecord(f"schema id {number} is not in the registry") from error
+                raise RegistryUnavailable(f"the schema registry does not answer: {error}") from error
             if text is None:
                 raise InvalidRecord(f"schema id {number} is empty in the registry")
             self._by_registry_id[schema_id] = Schema(json.loads(text))

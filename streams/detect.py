@@ -21,14 +21,8 @@ import mode
 import numpy as np
 
 from streams.codec import Codec, cloud_event_headers
-from streams.errors import (
-    InvalidModelAnswer,
-    InvalidRecord,
-    ModelUnavailable,
-    ObjectUnreadable,
-    StoreUnavailable,
-)
-from streams.gate import Gate
+from streams.errors import ModelUnavailable, RegistryUnavailable, StoreUnavailable
+from streams.gate import Gate, Stopping
 from streams.model import Answer, DummyModel, KServeModel, Model
 from streams.process import announce_ready, configure_logging
 from streams.records import (
@@ -104,7 +98,7 @@ class Detector:
         self._store_gate = Gate("object storage", store.ready, stopping)
 
     async def outcome(self, message: Any) -> CirclesDetected | ImageFailed:
-        """The result or the dead letter of a message. Raises gate.Stopping when it must be given up."""
+        """The result or the dead letter of a message. Raises Stopping, RegistryUnavailable: give it up."""
         uploaded: ImageUploaded | None = None
         try:
             record = self._codec.decode(message.value, UPLOADED.records)
@@ -113,7 +107,10 @@ class Detector:
             image = await self._read(uploaded)
             answer = await self._ask(image)
             return detected(uploaded, answer, message.partition, message.offset)
-        except (InvalidRecord, ObjectUnreadable, InvalidModelAnswer, ModelUnavailable) as error:
+        except (Stopping, RegistryUnavailable):
+            raise
+        except Exception as error:
+            # A bug of ours, too: it would come again at each redelivery and hold up the whole partition.
             log.warning(
                 "dead letter for %s[%d]@%d: %s", message.topic, message.partition, message.offset, error
             )
@@ -221,6 +218,7 @@ def main() -> None:
     settings = Settings.load()
     configure_logging(settings)
     settings.require("kafka_bootstrap_servers")
+    settings.data_dir.mkdir(parents=True, exist_ok=True)  # Faust makes its folder, but not the one around it
     worker = faust.Worker(create_app(settings), loglevel=settings.log_level, override_logging=False)
     worker.execute_from_commandline()
 

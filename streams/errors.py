@@ -18,6 +18,10 @@ class StoreUnavailable(Exception):
     """Object storage does not answer. The stage waits; no offset advances. An upload gets 503."""
 
 
+class RegistryUnavailable(Exception):
+    """The schema registry does not answer. A stage ends with nothing acknowledged; an upload gets 503."""
+
+
 class LogUnavailable(Exception):
     """Kafka does not acknowledge. An upload gets 503 and may be sent again."""
 

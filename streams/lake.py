@@ -41,8 +41,10 @@ def connect(settings: Settings, *, read_only: bool) -> duckdb.DuckDBPyConnection
     return connection
 
 
-def lock(connection: duckdb.DuckDBPyConnection) -> None:
+def lock(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """Keep what runs on this connection next from other files, the network and the settings."""
+    connection.execute(f"SET allowed_directories = [{_quoted(settings.lake_path + '/')}]")
+    connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
 
 

@@ -16,6 +16,7 @@ def configure_logging(settings: Settings) -> None:
     handler.setFormatter(JsonFormatter(names) if settings.log_json else logging.Formatter(names))
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs each request
+    logging.getLogger("stamina").setLevel(logging.ERROR)  # it logs each retry, without saying of what
 
 
 def announce_ready(settings: Settings) -> None:

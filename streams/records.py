@@ -104,7 +104,9 @@ def invalid_circles(circles: Circles) -> str:
 
     A circle is finite, has a radius above 0, a score from 0 to 1 and a box that is not empty.
     """
-    numbers = circles.view("<f4").reshape(len(circles), -1)[:, 4:]  # past the id, as one plain matrix
+    numbers = circles.view("<f4").reshape(len(circles), CIRCLE.itemsize // 4)[
+        :, 4:
+    ]  # past the id, as one plain matrix
     x_min, y_min, x_max, y_max = numbers[:, 4:].T
     radius, score = numbers[:, 2], numbers[:, 3]
     right = np.isfinite(numbers).all(axis=1) & (radius > 0) & (score >= 0) & (score <= 1)

@@ -37,8 +37,11 @@ LIBRDKAFKA = {
 """Settings of every librdkafka producer here."""
 
 
-def create(settings: Settings) -> None:
-    """Create the missing topics; existing ones are left as they are. Raises KafkaException."""
+def create(settings: Settings, *, wait_s: float = 20) -> None:
+    """Create the missing topics; existing ones are left as they are. Kafka may be starting still.
+
+    Raises KafkaException.
+    """
     admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers, "log_level": 0})
     days = settings.topic_retention_days
     new = [
@@ -54,7 +57,7 @@ def create(settings: Settings) -> None:
         )
         for topic in TOPICS
     ]
-    for future in admin.create_topics(new, request_timeout=20).values():
+    for future in admin.create_topics(new, request_timeout=wait_s).values():
         try:
             future.result()
         except KafkaException as error:
