@@ -201,10 +201,13 @@ def create_app(settings: Settings) -> faust.App:
                     headers=cloud_event_headers(record, traceparent),
                 )
                 await sent  # until all in-sync replicas have it
-                event.ack()
 
             async for events in stream.noack().noack_take(settings.detect_batch_size, within=0.01):
                 await asyncio.gather(*map(finish, events))
+                # In order and only when all are done: a new process has no offset to compare with, and
+                # commits the first run of acknowledged ones, past any gap before it.
+                for event in events:
+                    event.ack()
 
     @app.on_partitions_assigned.connect
     async def assigned(*_: Any, **__: Any) -> None:
