@@ -67,18 +67,13 @@ def send(
 def sql(query: Annotated[str, typer.Argument(help='Like "select * from images limit 5".')]) -> None:
     """Run a read-only query over the view and print a table. Tables: images, detections, objects,
     failures, retries, offsets."""
-    import duckdb
-
     from streams import lake
 
     settings = Settings.load()
     with lake.connect(settings, read_only=True) as view:
         view.execute("USE lake")
         lake.lock(view, settings)
-        try:
-            result = view.execute(query)
-        except duckdb.Error as error:
-            raise ValueError(str(error)) from error
+        result = view.execute(query)
         table = Table(*[column[0] for column in result.description or ()])
         rows = result.fetchmany(1000)
         for row in rows:
@@ -172,14 +167,32 @@ def main() -> None:
     """Run the command; an expected error is one line on standard error and exit status 1."""
     try:
         cli()
-    except (MissingSetting, FileNotFoundError, ValueError) as error:
-        failure.print(str(error), soft_wrap=True)
+    except Exception as error:
+        if not isinstance(error, _expected()):
+            raise
+        failure.print(str(error) or type(error).__name__, soft_wrap=True)
         sys.exit(1)
+
+
+def _expected() -> tuple[type[Exception], ...]:
+    """What may go wrong without a mistake of ours: wrong words, or a part that is not there."""
+    import duckdb
+    import httpx
+    from confluent_kafka import KafkaException
+
+    from deploy.local.folder import AlreadyRunning
+    from deploy.local.process import CommandFailed
+    from deploy.local.service import ServiceFailed
+    from streams.errors import LogUnavailable
+
+    return (
+        MissingSetting, ValueError, FileNotFoundError, duckdb.Error, httpx.HTTPError, KafkaException,
+        LogUnavailable, AlreadyRunning, CommandFailed, ServiceFailed,
+    )  # fmt: skip
 
 
 def _run_stack(*, demo: bool, stay: bool) -> None:
     from deploy.demo import show as show_demo
-    from deploy.local.folder import AlreadyRunning
     from deploy.local.stack import up as run
 
     async def ready(running: Settings) -> None:
@@ -199,8 +212,6 @@ def _run_stack(*, demo: bool, stay: bool) -> None:
         )
     except _Done:
         return
-    except AlreadyRunning as error:
-        raise ValueError(str(error)) from error
 
 
 class _Done(Exception):
