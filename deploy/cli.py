@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from deploy import dead_letters
+from deploy.terminal import console, failure
 from streams.settings import MissingSetting, Settings
-
-if TYPE_CHECKING:
-    from streams.dead_letters import DeadLetter
 
 # Each command imports what it needs when it runs: `circles --help` answers at once.
 
@@ -25,11 +24,7 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     help="Images in, circles out: a streaming vision system on a message log.",
 )
-dead_letters = typer.Typer(no_args_is_help=True, help="What no stage could turn into a result.")
-cli.add_typer(dead_letters, name="dead-letters")
-# What is printed comes from messages and tables: no part of it is markup.
-console = Console(markup=False, emoji=False, highlight=False)
-failure = Console(stderr=True, style="red", markup=False, emoji=False, highlight=False)
+cli.add_typer(dead_letters.commands, name="dead-letters")
 
 
 @cli.command()
@@ -53,10 +48,16 @@ def send(
     at_once: Annotated[int, typer.Option(min=1, max=16, help="Uploads under way at once.")] = 4,
 ) -> None:
     """Send images, and say what was accepted, refused (why) and is still under way."""
+    import httpx
+
     from streams.ingest.send import find_files
 
     settings = Settings.load()
     settings.require("api_url")
+    try:
+        httpx.get(f"{settings.api_url}/health", timeout=10)
+    except httpx.TransportError as error:
+        raise ValueError(f"no API answers at {settings.api_url}: {error}") from error
     files = find_files(paths)
     if not files:
         raise FileNotFoundError("no .jpg, .jpeg, .png or .webp file in there")
@@ -81,57 +82,6 @@ def sql(query: Annotated[str, typer.Argument(help='Like "select * from images li
         more = bool(result.fetchmany(1))
     console.print(table)
     console.print(f"{len(rows)} rows" + (", more were left out: add a LIMIT or aggregate" if more else ""))
-
-
-@dead_letters.command("list")
-def list_(
-    everything: Annotated[bool, typer.Option("--all", help="Those that were retried, too.")] = False,
-) -> None:
-    """List dead letters, newest first."""
-    from streams.dead_letters import find
-
-    table = Table("id", "when", "stage", "error", "reason", "image", "retried")
-    letters = find(Settings.load(), retried=everything)
-    for letter in letters:
-        image = str(letter.image_id) if letter.image_id else ""
-        table.add_row(
-            str(letter.dead_letter_id)[:8], f"{letter.failed_at:%Y-%m-%d %H:%M:%S}", letter.stage,
-            letter.error, letter.reason, image, "yes" if letter.retried else "",
-        )  # fmt: skip
-    if letters:
-        console.print(table)
-    console.print(f"{len(letters)} dead letters")
-
-
-@dead_letters.command()
-def show(letter_id: Annotated[str, typer.Argument(help="Its id, or how it begins.")]) -> None:
-    """Show one dead letter whole, with its original message."""
-    for letter in _letters([letter_id]):
-        for name, value in (
-            ("id", letter.dead_letter_id), ("image", letter.image_id), ("stage", letter.stage),
-            ("error", letter.error), ("reason", letter.reason), ("when", letter.failed_at),
-            ("message", f"{letter.source_topic}[{letter.source_partition}]@{letter.source_offset}"),
-            ("retried", letter.retried), ("key", letter.message_key), ("value", letter.message_value),
-            *(("header", f"{h['name']}: {h['value']!r}") for h in letter.headers),
-        ):  # fmt: skip
-            console.print(f"{name:9}{value!s}", soft_wrap=True)
-
-
-@dead_letters.command()
-def retry(
-    letter_ids: Annotated[list[str] | None, typer.Argument(help="Their ids, or how they begin.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All that were not retried yet.")] = False,
-) -> None:
-    """Put the original messages back on the log."""
-    from streams import dead_letters as letters
-
-    if bool(letter_ids) == everything:
-        raise ValueError("name dead letters, or say --all")
-    settings = Settings.load()
-    settings.require("kafka_bootstrap_servers")
-    found = letters.find(settings) if everything else _letters(letter_ids or [])
-    letters.retry(settings, found)
-    console.print(f"{len(found)} messages are back on the log")
 
 
 @cli.command()
@@ -165,6 +115,7 @@ def settings() -> None:
 
 def main() -> None:
     """Run the command; an expected error is one line on standard error and exit status 1."""
+    logging.getLogger("stamina").setLevel(logging.ERROR)  # it tells of each retry, not of what
     try:
         cli()
     except Exception as error:
@@ -242,19 +193,6 @@ async def _send(files: list[Path], api_url: str, source: str, at_once: int) -> i
         if one.state == "refused":
             console.print(f"refused  {one.path}: {one.reason}", soft_wrap=True)
     return 1 if states["refused"] else 0
-
-
-def _letters(ids: list[str]) -> list[DeadLetter]:
-    from streams.dead_letters import find
-
-    found = find(Settings.load(), ids)
-    for wanted in ids:
-        matches = [letter for letter in found if str(letter.dead_letter_id).startswith(wanted)]
-        if len(matches) != 1:
-            raise ValueError(
-                f"{len(matches)} dead letters have an id that begins with {wanted!r}; see `list --all`"
-            )
-    return found
 
 
 if __name__ == "__main__":

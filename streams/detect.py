@@ -30,6 +30,7 @@ from streams.records import (
     ImageFailed,
     ImageUploaded,
     dead_letter_id,
+    image_id_of,
     key_of,
     object_ids,
 )
@@ -68,7 +69,7 @@ def dead_letter(message: Any, error: Exception, uploaded: ImageUploaded | None) 
     """The dead letter of a Faust message: all of its bytes, its place and what was wrong."""
     return ImageFailed(
         dead_letter_id=dead_letter_id(STAGE, message.topic, message.partition, message.offset),
-        image_id=uploaded.image_id if uploaded else None,
+        image_id=uploaded.image_id if uploaded else image_id_of(message.key),
         project_id=uploaded.project_id if uploaded else "default",
         stage=STAGE,
         error=type(error).__name__,

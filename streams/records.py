@@ -99,6 +99,14 @@ class DeadLetterRetried:
 Record = ImageUploaded | CirclesDetected | ImageFailed | DeadLetterRetried
 
 
+def image_id_of(key: bytes | None) -> UUID | None:
+    """The image that a message key names, where it names one: whose dead letter unreadable bytes are."""
+    try:
+        return UUID((key or b"").decode())
+    except ValueError:
+        return None
+
+
 def invalid_circles(circles: Circles) -> str:
     """What is wrong with the first circle that cannot be one; empty when all can.
 

@@ -23,6 +23,7 @@ from streams.records import (
     ImageUploaded,
     Record,
     dead_letter_id,
+    image_id_of,
 )
 from streams.topics import UPLOADED
 
@@ -115,6 +116,7 @@ def failure(message: Message, error: InvalidRecord) -> ImageFailed:
     """The dead letter of a message that this stage could not read."""
     return ImageFailed(
         dead_letter_id=dead_letter_id(STAGE, message.topic, message.partition, message.offset),
+        image_id=image_id_of(message.key),
         stage=STAGE,
         error=type(error).__name__,
         reason=str(error),
