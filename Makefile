@@ -17,10 +17,10 @@ up: .venv/.run
 	@$(BIN)/circles up
 
 test: .venv/.dev
-	@COVERAGE_PROCESS_START=pyproject.toml $(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
 
 test-containers: .venv/.dev
-	@$(BIN)/python -m pytest tests/integration --on containers $(ARGS)
+	@$(BIN)/python -m pytest tests/integration tests/containers --on containers $(ARGS)
 
 check: .venv/.dev
 	@$(BIN)/ruff check .

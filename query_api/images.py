@@ -129,9 +129,12 @@ def routes(settings: Settings, gateway: Gateway, claims: Claims, store: Store, v
     @router.get("/images/{image_id}/content")
     async def content(image_id: str, request: Request) -> Response:
         """The picture, as it was uploaded."""
-        row = await _image(image_id)
-        if row is None:
+        wanted = _uuid(image_id)
+        rows = await view.rows("stored_object", image_id=wanted) if wanted else []
+        if not rows:
+            await _image(image_id)
             raise Problem(404, f"image {image_id} is not in the view yet", {"Retry-After": "1"})
+        row = rows[0]
         headers = {
             "ETag": f'"{row["sha256"]}"',
             "Cache-Control": "public, max-age=31536000, immutable",

@@ -22,6 +22,10 @@ SELECT page.image_id, source_id, uri, sha256, content_type, width, height, size_
 FROM page LEFT JOIN detected USING (image_id) LEFT JOIN failed USING (image_id)
 ORDER BY uploaded_at DESC, image_id DESC;
 
+-- name: stored_object
+-- Where an image's bytes are.
+SELECT uri, sha256, content_type, size_bytes FROM lake.images WHERE image_id = $image_id;
+
 -- name: objects
 -- The circles of the newest detection of each of some images, best score first.
 WITH newest AS (
@@ -43,11 +47,15 @@ SELECT DISTINCT image_id, false FROM lake.failures WHERE image_id IN (SELECT unn
 ORDER BY detected DESC;
 
 -- name: counts
+WITH open AS (
+    SELECT image_id FROM lake.failures WHERE dead_letter_id NOT IN (SELECT dead_letter_id FROM lake.retries)),
+finished AS (SELECT image_id FROM lake.detections UNION SELECT image_id FROM open)
 SELECT (SELECT count(*) FROM lake.images) AS images,
        (SELECT count(DISTINCT image_id) FROM lake.detections) AS detected,
        (SELECT count(*) FROM lake.objects) AS circles,
-       (SELECT count(*) FROM lake.failures WHERE dead_letter_id NOT IN (SELECT dead_letter_id FROM lake.retries))
-           AS dead_letters,
+       (SELECT count(*) FROM open) AS dead_letters,
+       (SELECT count(*) FROM lake.images WHERE image_id NOT IN (SELECT image_id FROM finished
+            WHERE image_id IS NOT NULL)) AS pending,
        (SELECT avg(latency_ms) FROM (SELECT latency_ms FROM lake.detections ORDER BY detected_at DESC LIMIT 100))
            AS model_latency_ms;
 

@@ -109,7 +109,7 @@ def routes(settings: Settings, view: View, kafka: Log) -> APIRouter:
         except KafkaException:
             behind = {"detect": None, "view": None}
         stages = [{"stage": stage, "lag": lag and max(lag, 0)} for stage, lag in behind.items()]
-        return json({**counts, "pending": counts["images"] - counts["detected"], "stages": stages})
+        return json({**counts, "stages": stages})
 
     return router
 

@@ -13,7 +13,7 @@ import pytest
 from streams.settings import Settings
 from streams.topics import TOPICS
 from tests.integration.conftest import Fresh
-from tests.integration.flow import picture, read_all, stages
+from tests.integration.flow import picture, read_all, stages, wait_until
 
 Answer = httpx.Response
 
@@ -204,4 +204,5 @@ def test_status_says_how_far_each_stage_is(api: httpx.Client) -> None:
     upload(api, picture(60))
     status = api.get("/status").json()
     assert status["images"] >= status["detected"] > 0
+    wait_until(lambda: api.get("/status").json()["pending"] == 0)
     assert [stage["stage"] for stage in status["stages"]] == ["detect", "view"]
