@@ -37,9 +37,9 @@ faults: .venv/.dev
 lock: .venv/.dev
 	@$(BIN)/pip install -q uv
 	@set -e; compile="$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --no-header --generate-hashes --group build"; \
-	$$compile --extra local pyproject.toml -o requirements.lock; \
-	$$compile --extra local --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock; \
-	$$compile -c requirements.lock pyproject.toml -o deploy/requirements.lock
+	$$compile --extra local --group dev pyproject.toml -o requirements-dev.lock; \
+	$$compile --extra local -c requirements-dev.lock pyproject.toml -o requirements.lock; \
+	$$compile -c requirements-dev.lock pyproject.toml -o deploy/requirements.lock
 
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": make PYTHON=/path/to/python3.11")'

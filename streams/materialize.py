@@ -67,10 +67,8 @@ def _fold_until(
         first = consumer.poll(0.2)
         if first is None:
             continue
-        # Under load the batch fills while the last commit runs; when idle a first message goes at once.
-        if (early := due - time.monotonic()) > 0:
-            stop.wait(early)
-        batch = [first, *consumer.consume(settings.fold_batch_size - 1, 0)]
+        # When idle a first message is folded at once; after a commit more may come until the next is due.
+        batch = [first, *consumer.consume(settings.fold_batch_size - 1, max(0, due - time.monotonic()))]
         offsets |= commit(view, [decoded(m, codec) for m in batch], offsets)
         due = time.monotonic() + settings.fold_linger_s
         positions = [TopicPartition(topic, p, offset) for (topic, p), offset in offsets.items()]

@@ -30,7 +30,8 @@ class Store:
         else:
             self._store = from_url(
                 self.url,
-                client_options={"timeout": "15s", "connect_timeout": "3s"},
+                # An endpoint without TLS is the operator's choice: it has to be named in AWS_ENDPOINT_URL.
+                client_options={"timeout": "15s", "connect_timeout": "3s", "allow_http": True},
                 retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=10)},
             )
 
@@ -48,7 +49,7 @@ class Store:
             if self._folder:
                 await asyncio.to_thread(_flush, self._folder / key)
         except (BaseError, OSError) as error:
-            raise StoreUnavailable(f"{self.uri(key)}: {error}") from error
+            raise StoreUnavailable(f"{self.uri(key)}: {_first_line(error)}") from error
         return self.uri(key)
 
     async def get(self, uri: str, *, size_bytes: int, sha256: str | None = None) -> bytes:
@@ -64,7 +65,7 @@ class Store:
         except FileNotFoundError as error:
             raise ObjectUnreadable(f"{uri} does not exist") from error
         except (BaseError, OSError) as error:
-            raise StoreUnavailable(f"{uri}: {error}") from error
+            raise StoreUnavailable(f"{uri}: {_first_line(error)}") from error
         if sha256 and (found := hashlib.sha256(data).hexdigest()) != sha256:
             raise ObjectUnreadable(f"{uri} has SHA-256 {found}, its event says {sha256}")
         return data
@@ -86,6 +87,10 @@ class Store:
         if self._folder and (self._folder / key).is_dir():
             raise ObjectUnreadable(f"{uri} is a folder")
         return key
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]  # what follows is the client's inner state
 
 
 def _flush(path: Path) -> None:
