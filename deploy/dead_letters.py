@@ -43,7 +43,7 @@ def show(letter_id: Annotated[str, typer.Argument(help="Its id, or how it begins
             ("error", letter.error), ("reason", letter.reason), ("when", letter.failed_at),
             ("message", f"{letter.source_topic}[{letter.source_partition}]@{letter.source_offset}"),
             ("retried", letter.retried), ("key", letter.message_key), ("value", letter.message_value),
-            *(("header", f"{h['name']}: {h['value']!r}") for h in letter.headers),
+            *(("header", f"{name}: {value!r}") for name, value in letter.headers),
         ):  # fmt: skip
             console.print(f"{name:9}{value!s}", soft_wrap=True)
 

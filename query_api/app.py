@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 from fastapi import FastAPI, Response
 from fastapi.middleware.cors import CORSMiddleware
 
-from query_api import errors, images, status
+from query_api import errors, images, status, uploads
 from query_api.status import Log
 from query_api.view import View
 from streams import lake
@@ -46,7 +46,8 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(title="circles", description=ABOUT, lifespan=lifespan)
     errors.install(app)
-    app.include_router(images.routes(settings, gateway, claims, store, view))
+    app.include_router(uploads.routes(settings, gateway, view))
+    app.include_router(images.routes(claims, store, view))
     app.include_router(status.routes(settings, view, Log(settings)))
     if settings.cors_origins:
         app.add_middleware(
@@ -63,7 +64,11 @@ def create_app(settings: Settings) -> FastAPI:
 
 def refuse_open_host(host: str) -> None:
     """Raise SystemExit unless `host` is loopback: without authentication nothing listens beyond it."""
-    if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
+    try:
+        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False  # a name may come to mean any address
+    if not loopback:
         raise SystemExit(
             f"API_HOST={host} is not loopback and no authentication is configured: anyone who reaches it "
             "could read and upload. Set API_HOST=127.0.0.1, or API_ALLOW_REMOTE=1 behind something that "

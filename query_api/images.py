@@ -1,45 +1,21 @@
-"""Routes for images and their circles; the first three keep contract A+B to the letter."""
+"""Routes that read images and their circles; those of objects keep contract A+B to the letter."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Header, Query, Request, Response
-from starlette.datastructures import FormData, UploadFile
+from fastapi import APIRouter, Query, Request, Response
 
 from query_api.errors import Problem
-from query_api.limits import read_form
 from query_api.view import View, by_image
 from streams.errors import CatalogUnavailable, ObjectUnreadable
 from streams.ingest.claims import Claims
-from streams.ingest.upload import Gateway
-from streams.settings import Settings
 from streams.store import Store
-
-FORM = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {
-                        "file": {"type": "string", "format": "binary", "description": "JPEG, PNG or WebP"},
-                        "source": {"type": "string", "description": "camera or service"},
-                        "captured_at": {"type": "string", "format": "date-time"},
-                        "attributes": {"type": "string", "description": "a JSON object of strings"},
-                    },
-                }
-            }
-        },
-    }
-}
 
 
 def json(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -47,35 +23,9 @@ def json(body: Any, status: int = 200, headers: dict[str, str] | None = None) ->
     return Response(orjson.dumps(body), status, headers, "application/json")
 
 
-def routes(settings: Settings, gateway: Gateway, claims: Claims, store: Store, view: View) -> APIRouter:
+def routes(claims: Claims, store: Store, view: View) -> APIRouter:
     """The router over its parts."""
     router = APIRouter(tags=["images"])
-
-    @router.post("/images/", status_code=201, openapi_extra=FORM)
-    @router.post("/images", status_code=201, openapi_extra=FORM, include_in_schema=False)
-    async def upload(request: Request, prefer: Annotated[str, Header()] = "") -> Response:
-        """Take one image in and wait for its circles.
-
-        `detection` is null when they are not there in time or the image failed; `Prefer: respond-async`
-        answers 202 at once. The same bytes again: 409 naming the first image.
-        """
-        form = await read_form(request, settings.max_upload_size)
-        file = form["file"]
-        assert isinstance(file, UploadFile)
-        image_id = await gateway.accept(
-            await file.read(),
-            source_id=str(form.get("source", ""))[:200],
-            captured_at=_captured_at(form),
-            attributes=_attributes(form),
-            traceparent=(request.headers.get("traceparent") or "").encode() or None,
-        )
-        location = {"Location": f"/images/{image_id}"}
-        if "respond-async" in prefer:
-            return json({"image_id": image_id, "detection": None}, 202, location)
-        detection = None
-        if await view.wait_for(image_id, settings.detection_wait_s):
-            detection = await _detection(image_id)
-        return json({"image_id": image_id, "detection": detection}, 201, location)
 
     @router.get("/images/{image_id}/objects")
     async def objects(image_id: str) -> Response:
@@ -84,7 +34,7 @@ def routes(settings: Settings, gateway: Gateway, claims: Claims, store: Store, v
         circles = await view.rows("objects", image_ids=[wanted]) if wanted else []
         if not circles:
             await _image(image_id)
-        found = [{"object_id": o["object_id"], "bbox": _bbox(o)} for o in circles]
+        found = [{"object_id": o["object_id"], "bbox": bbox(o)} for o in circles]
         return json({"image_id": wanted, "count": len(found), "objects": found})
 
     @router.get("/images/{image_id}/objects/{object_id}")
@@ -95,7 +45,7 @@ def routes(settings: Settings, gateway: Gateway, claims: Claims, store: Store, v
             if o["object_id"] == wanted:
                 centroid = [o["x"], o["y"]]
                 return json(
-                    {"object_id": wanted, "bbox": _bbox(o), "centroid": centroid, "radius": o["radius"]}
+                    {"object_id": wanted, "bbox": bbox(o), "centroid": centroid, "radius": o["radius"]}
                 )
         raise Problem(404, f"image {image_id} has no object {object_id}")
 
@@ -162,18 +112,6 @@ def routes(settings: Settings, gateway: Gateway, claims: Claims, store: Store, v
                 raise Problem(503, str(error), {"Retry-After": "2"}) from error
         raise Problem(404, f"there is no image {image_id}")
 
-    async def _detection(image_id: UUID) -> dict[str, Any]:
-        detections = [
-            {
-                "object_id": o["object_id"],
-                "bbox": _bbox(o),
-                "centroid": {"x": o["x"], "y": o["y"]},
-                "radius": o["radius"],
-            }
-            for o in await view.rows("objects", image_ids=[image_id])
-        ]
-        return {"detections": detections, "count": len(detections)}
-
     return router
 
 
@@ -186,6 +124,7 @@ def _summary(row: dict[str, Any]) -> dict[str, Any]:
             "captured_at", "uploaded_at", "attributes",
         )
     }  # fmt: skip
+    answer["attributes"] = orjson.loads(row["attributes"])
     answer["status"] = "detected" if detection else "failed" if failure else "pending"
     answer["detection"] = detection and dict(
         zip(("model_name", "model_version", "count", "latency_ms", "detected_at"), detection, strict=True)
@@ -199,14 +138,14 @@ def _summary(row: dict[str, Any]) -> dict[str, Any]:
 def _object(o: dict[str, Any]) -> dict[str, Any]:
     return {
         "object_id": o["object_id"],
-        "bbox": _bbox(o),
+        "bbox": bbox(o),
         "centroid": [o["x"], o["y"]],
         "radius": o["radius"],
         "score": o["score"],
     }
 
 
-def _bbox(o: dict[str, Any]) -> list[float]:
+def bbox(o: dict[str, Any]) -> list[float]:
     return [o["x_min"], o["y_min"], o["x_max"], o["y_max"]]
 
 
@@ -215,32 +154,6 @@ def _uuid(text: str) -> UUID | None:
         return UUID(text)
     except ValueError:
         return None
-
-
-def _captured_at(form: FormData) -> datetime | None:
-    text = form.get("captured_at")
-    if not text:
-        return None
-    try:
-        moment = datetime.fromisoformat(str(text))
-    except ValueError as error:
-        raise Problem(
-            422, f"captured_at must be an ISO 8601 time like 2026-01-31T12:00:00Z, not {text!r}"
-        ) from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _attributes(form: FormData) -> dict[str, str]:
-    text = form.get("attributes")
-    if not text:
-        return {}
-    try:
-        attributes = orjson.loads(str(text))
-    except ValueError:
-        attributes = None
-    if not isinstance(attributes, dict) or not all(isinstance(v, str) for v in attributes.values()):
-        raise Problem(422, 'attributes must be a JSON object of strings like {"lane": "3"}')
-    return attributes
 
 
 def _cursor(row: dict[str, Any]) -> str:

@@ -17,7 +17,10 @@ FORM_OVERHEAD = 65_536
 
 
 async def read_form(request: Request, max_file_bytes: int) -> FormData:
-    """The multipart form of a request. Raises Problem 413 and 415, and 400 where it is broken."""
+    """The multipart form of a request. Close it after use.
+
+    Raises Problem 413, 415, 422, and 400 where it is broken.
+    """
     too_large = Problem(413, f"larger than {max_file_bytes} bytes, the most that one image may have")
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise Problem(415, "send multipart/form-data with the image in the field 'file'")
@@ -31,7 +34,7 @@ async def read_form(request: Request, max_file_bytes: int) -> FormData:
         message = await request.receive()
         read += len(message.get("body", b""))
         if read > limit:
-            raise too_large
+            raise MultiPartException("too large")  # the parser's own, so that it closes its files
         return message
 
     try:
@@ -39,11 +42,14 @@ async def read_form(request: Request, max_file_bytes: int) -> FormData:
             max_files=1, max_fields=20, max_part_size=FORM_OVERHEAD
         )
     except (MultiPartException, HTTPException) as error:
+        if read > limit:
+            raise too_large from error
         raise Problem(400, f"the form cannot be read: {getattr(error, 'detail', error)}") from error
     file = form.get("file")
-    if not isinstance(file, UploadFile):
-        got = ", ".join(repr(name) for name in form) or "none"
-        raise Problem(422, f"the image belongs in a form field 'file' with a file name; fields sent: {got}")
-    if (file.size or 0) > max_file_bytes:
+    if isinstance(file, UploadFile) and (file.size or 0) <= max_file_bytes:
+        return form
+    await form.close()
+    if isinstance(file, UploadFile):
         raise too_large
-    return form
+    got = ", ".join(repr(name) for name in form) or "none"
+    raise Problem(422, f"the image belongs in a form field 'file' with a file name; fields sent: {got}")

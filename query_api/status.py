@@ -8,8 +8,7 @@ import time
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from fastapi import APIRouter, Response
 from pydantic import SecretStr
 
@@ -17,19 +16,28 @@ from query_api.errors import ViewUnavailable
 from query_api.images import json
 from query_api.view import View
 from streams.settings import Settings
-from streams.topics import TOPICS, UPLOADED
+from streams.topics import DETECT_GROUP, TOPICS, UPLOADED
 
 log = logging.getLogger(__name__)
+WAIT_S = 3.0
 KEEP_S = 1.0
 """How long one look at the log is used: the page asks often, for many viewers."""
 
 
 class Log:
-    """The ends of the topics and how far the detect stage has come, looked up at most once a second."""
+    """The ends of the topics and how far the detect stage has come, looked up at most once a second.
+
+    A plain consumer that never subscribes: librdkafka's AdminClient does not recover from a broker that
+    went away, and can end the process (librdkafka issue 4605).
+    """
 
     def __init__(self, settings: Settings) -> None:
-        self._admin = AdminClient(
-            {"bootstrap.servers": settings.kafka_bootstrap_servers, "socket.timeout.ms": 3000},
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": settings.kafka_bootstrap_servers,
+                "group.id": DETECT_GROUP,
+                "enable.auto.commit": False,
+            },
             logger=log,
         )
         self._looked = 0.0
@@ -37,7 +45,7 @@ class Log:
         self._seen: dict[str, Any] = {}
 
     async def look(self) -> dict[str, Any]:
-        """`{"ends": {topic: offsets}, "detected": offsets}`, each the sum over partitions.
+        """`{"ends": {topic: offset}, "detected": offset}`, each the sum over partitions.
 
         Raises KafkaException.
         """
@@ -48,24 +56,19 @@ class Log:
         return self._seen
 
     def _look(self) -> dict[str, Any]:
-        topics = self._admin.list_topics(timeout=3).topics
-        places = [TopicPartition(t.name, p) for t in TOPICS for p in topics[t.name].partitions]
-        ends = dict.fromkeys((topic.name for topic in TOPICS), 0)
-        starts: dict[tuple[str, int], int] = {}
-        for spec, take in ((OffsetSpec.earliest(), starts), (OffsetSpec.latest(), None)):
-            for place, future in self._admin.list_offsets(dict.fromkeys(places, spec)).items():
-                offset = future.result(timeout=5).offset
-                if take is None:
-                    ends[place.topic] += offset
-                else:
-                    take[place.topic, place.partition] = offset
-        uploads = [p for p in places if p.topic == UPLOADED.name]
-        asked = [ConsumerGroupTopicPartitions("circles.detect", uploads)]
-        (group,) = self._admin.list_consumer_group_offsets(asked).values()
-        detected = sum(
-            p.offset if p.offset >= 0 else starts[p.topic, p.partition]
-            for p in group.result(timeout=5).topic_partitions
-        )
+        topics = self._consumer.list_topics(timeout=WAIT_S).topics
+        ends: dict[str, int] = {}
+        detected = 0
+        for topic in TOPICS:
+            places = [TopicPartition(topic.name, p) for p in topics[topic.name].partitions]
+            marks = [self._consumer.get_watermark_offsets(place, timeout=WAIT_S) for place in places]
+            ends[topic.name] = sum(high for _, high in marks)
+            if topic is UPLOADED:
+                done = self._consumer.committed(places, timeout=WAIT_S)
+                detected = sum(
+                    place.offset if place.offset >= 0 else low
+                    for place, (low, _) in zip(done, marks, strict=True)
+                )
         return {"ends": ends, "detected": detected}
 
 

@@ -11,11 +11,13 @@ from uuid import UUID
 from confluent_kafka import KafkaException, Producer
 
 from streams import lake
-from streams.codec import Codec, cloud_event_headers
+from streams.codec import Codec
 from streams.errors import LogUnavailable
+from streams.headers import cloud_event_headers
 from streams.records import DeadLetterRetried, key_of
 from streams.settings import Settings
 from streams.topics import FAILED, LIBRDKAFKA
+from streams.views import Headers, unpack_headers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +34,7 @@ class DeadLetter:
     source_offset: int
     message_key: bytes | None
     message_value: bytes | None
-    headers: Sequence[dict[str, Any]]
+    headers: Headers
     failed_at: datetime
     retried: bool
 
@@ -50,7 +52,8 @@ def find(
             {"ids": list(ids), "retried": retried or bool(ids), "count": count},
         )
         names = [column[0] for column in result.description]
-        return [DeadLetter(**dict(zip(names, row, strict=True))) for row in result.fetchall()]
+        rows = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+    return [DeadLetter(**row | {"headers": unpack_headers(row["headers"])}) for row in rows]
 
 
 def retry(settings: Settings, letters: Sequence[DeadLetter]) -> None:
@@ -62,8 +65,7 @@ def retry(settings: Settings, letters: Sequence[DeadLetter]) -> None:
     codec = Codec.from_url(settings.schema_registry_url)
     producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers, **LIBRDKAFKA})
     for letter in letters:
-        headers = [(h["name"], h["value"]) for h in letter.headers]
-        _send(producer, letter.source_topic, letter.message_key, letter.message_value, headers)
+        _send(producer, letter.source_topic, letter.message_key, letter.message_value, list(letter.headers))
     _flush(producer)
     for letter in letters:
         record = DeadLetterRetried(

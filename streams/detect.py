@@ -20,9 +20,10 @@ import faust
 import mode
 import numpy as np
 
-from streams.codec import Codec, cloud_event_headers
+from streams.codec import Codec
 from streams.errors import ModelUnavailable, RegistryUnavailable, StoreUnavailable
 from streams.gate import Gate, Stopping
+from streams.headers import cloud_event_headers
 from streams.model import Answer, DummyModel, KServeModel, Model
 from streams.process import announce_ready, configure_logging
 from streams.records import (
@@ -36,10 +37,9 @@ from streams.records import (
 )
 from streams.settings import Settings
 from streams.store import Store
-from streams.topics import DETECTED, FAILED, UPLOADED, Topic
+from streams.topics import DETECT_GROUP, DETECTED, FAILED, UPLOADED, Topic
 
 STAGE = "detect"
-GROUP = "circles.detect"
 MOST_FAILED_CALLS = 5
 """Of one image, each after the model had been ready again: then the image itself is what breaks it."""
 log = logging.getLogger("streams.detect")
@@ -65,6 +65,12 @@ def detected(uploaded: ImageUploaded, answer: Answer, partition: int, offset: in
     )
 
 
+def header_pairs(message: Any) -> tuple[tuple[str, bytes | None], ...]:
+    """A Faust message's headers, in their order; one name may come more than once."""
+    headers = message.headers or ()
+    return tuple(headers.items() if isinstance(headers, dict) else headers)
+
+
 def dead_letter(message: Any, error: Exception, uploaded: ImageUploaded | None) -> ImageFailed:
     """The dead letter of a Faust message: all of its bytes, its place and what was wrong."""
     return ImageFailed(
@@ -79,7 +85,7 @@ def dead_letter(message: Any, error: Exception, uploaded: ImageUploaded | None) 
         source_offset=message.offset,
         key=message.key,
         value=message.value,
-        headers=tuple(dict(message.headers or {}).items()),
+        headers=header_pairs(message),
         failed_at=datetime.now(UTC),
     )
 
@@ -153,7 +159,7 @@ class Detector:
 def create_app(settings: Settings) -> faust.App:
     """The Faust app with its one agent; nothing runs yet."""
     app = faust.App(
-        GROUP,
+        DETECT_GROUP,
         broker=[f"kafka://{host}" for host in settings.kafka_bootstrap_servers.split(",")],
         datadir=settings.data_dir / "faust",
         store="memory://",
@@ -195,7 +201,7 @@ def create_app(settings: Settings) -> faust.App:
 
             async def finish(event: Any) -> None:
                 record = await detector.outcome(event.message)
-                traceparent = dict(event.message.headers or {}).get("traceparent")
+                traceparent = dict(header_pairs(event.message)).get("traceparent")
                 sent = await outcomes[type(record)].send(
                     key=key_of(record),
                     value=codec.encode(record),

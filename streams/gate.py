@@ -46,7 +46,7 @@ class Gate:
 
     async def _open_when_back(self) -> None:
         since, pause = time.monotonic(), 0.1
-        while not self._stopping():
+        while True:
             await asyncio.sleep(pause)
             if await self._probe():
                 log.warning("goes on: %s answers again after %.1f s", self._name, time.monotonic() - since)

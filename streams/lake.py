@@ -29,6 +29,8 @@ def connect(settings: Settings, *, read_only: bool) -> duckdb.DuckDBPyConnection
     for extension in ("postgres_scanner", "ducklake"):
         connection.load_extension(_bundled(extension, connection))
     connection.execute("SET TimeZone = 'UTC'")
+    # Its default of 4 makes DuckLake log in anew for nearly every query of a busy process.
+    connection.execute("SET pg_pool_max_connections = 16")
     Path(settings.lake_path).mkdir(parents=True, exist_ok=True)
     options = f"DATA_PATH {_quoted(settings.lake_path + '/')}, METADATA_SCHEMA 'lake'"
     options += ", READ_ONLY" if read_only else f", DATA_INLINING_ROW_LIMIT {INLINED_ROWS}"
@@ -84,4 +86,5 @@ def _quoted(text: str) -> str:
 
 
 def _without_password(text: str) -> str:
-    return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)
+    text = re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)
+    return re.sub(r"(password\s*=\s*)('[^']*'|\S+)", r"\1***", text)

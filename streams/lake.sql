@@ -2,11 +2,13 @@
 
 -- name: create_tables
 -- The view's tables. DuckLake has no keys: the fold keeps (image_id), (image_id, model) and the ids of
--- dead letters unique.
+-- dead letters unique. No column is nested: small commits are kept in the catalog, nested columns there as text,
+-- and some texts (`}`, a NUL) then cannot be read again or committed at all. So `attributes` is a JSON object,
+-- and `headers` a JSON array of [name, base64 or null].
 CREATE TABLE IF NOT EXISTS lake.images (
     image_id UUID, project_id VARCHAR, source_id VARCHAR, uri VARCHAR, sha256 VARCHAR, content_type VARCHAR,
     width INTEGER, height INTEGER, size_bytes BIGINT, captured_at TIMESTAMPTZ, uploaded_at TIMESTAMPTZ,
-    attributes MAP(VARCHAR, VARCHAR), log_partition INTEGER, log_offset BIGINT);
+    attributes VARCHAR, log_partition INTEGER, log_offset BIGINT);
 CREATE TABLE IF NOT EXISTS lake.detections (
     image_id UUID, project_id VARCHAR, model_name VARCHAR, model_version VARCHAR, circle_count INTEGER,
     latency_ms FLOAT, detected_at TIMESTAMPTZ, replay_id UUID, source_partition INTEGER, source_offset BIGINT);
@@ -16,7 +18,7 @@ CREATE TABLE IF NOT EXISTS lake.objects (
 CREATE TABLE IF NOT EXISTS lake.failures (
     dead_letter_id UUID, image_id UUID, project_id VARCHAR, stage VARCHAR, error VARCHAR, reason VARCHAR,
     source_topic VARCHAR, source_partition INTEGER, source_offset BIGINT, message_key BLOB, message_value BLOB,
-    headers STRUCT("name" VARCHAR, "value" BLOB)[], failed_at TIMESTAMPTZ);
+    headers BLOB, failed_at TIMESTAMPTZ);
 CREATE TABLE IF NOT EXISTS lake.retries (dead_letter_id UUID, image_id UUID, retried_at TIMESTAMPTZ);
 CREATE TABLE IF NOT EXISTS lake.offsets (topic VARCHAR, "partition" INTEGER, next_offset BIGINT);
 

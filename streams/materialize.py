@@ -25,10 +25,9 @@ from streams.codec import Codec
 from streams.errors import InvalidRecord, LogTruncated, StaleWriter
 from streams.process import announce_ready, configure_logging
 from streams.settings import Settings
-from streams.topics import TOPICS
+from streams.topics import TOPICS, VIEW_GROUP
 from streams.views import Keys, Message, Rows, fold, keys
 
-GROUP = "circles.view"
 Offsets = dict[tuple[str, int], int]
 """Next offset to fold, by topic and partition."""
 log = logging.getLogger("streams.materialize")
@@ -90,7 +89,10 @@ def commit(view: duckdb.DuckDBPyConnection, messages: Sequence[Message], offsets
         view.execute("COMMIT")
     except duckdb.TransactionException as error:
         _roll_back(view)
-        raise StaleWriter(f"another materializer committed first: {error}") from error
+        stored = _stored(view)
+        if any(stored.get(at) != offsets[at] for at in advanced):
+            raise StaleWriter("another materializer committed first") from error
+        raise
     except BaseException:
         _roll_back(view)
         raise
@@ -172,12 +174,14 @@ def _roll_back(view: duckdb.DuckDBPyConnection) -> None:
         log.debug("nothing to roll back: the transaction ended with its error")
 
 
+def _stored(view: duckdb.DuckDBPyConnection) -> Offsets:
+    rows = view.execute(lake.STATEMENTS["stored_offsets"]).fetchall()
+    return {(topic, partition): offset for topic, partition, offset in rows}
+
+
 def _seek(consumer: Consumer, view: duckdb.DuckDBPyConnection) -> Offsets:
     """Assign every partition at its stored offset; new partitions begin at their log's start."""
-    stored = {
-        (topic, p): offset for topic, p, offset in view.execute(lake.STATEMENTS["stored_offsets"]).fetchall()
-    }
-    offsets: Offsets = {}
+    stored, offsets = _stored(view), Offsets()
     for topic in TOPICS:
         for partition in consumer.list_topics(topic.name, timeout=10).topics[topic.name].partitions:
             low, high = consumer.get_watermark_offsets(TopicPartition(topic.name, partition), timeout=10)
@@ -199,7 +203,7 @@ def _consumer(settings: Settings) -> Iterator[Consumer]:
     consumer = Consumer(
         {
             "bootstrap.servers": settings.kafka_bootstrap_servers,
-            "group.id": GROUP,
+            "group.id": VIEW_GROUP,
             "enable.auto.commit": False,
             "auto.offset.reset": "error",  # never jump over messages in silence
             "fetch.queue.backoff.ms": 5,  # its default of 1000 stalls the fold

@@ -48,9 +48,11 @@ class ImageUploaded:
     def __post_init__(self) -> None:
         if not _SHA256.fullmatch(self.sha256):
             raise ValueError(f"sha256 must be 64 lower-case hex digits, not {self.sha256[:80]!r}")
-        for name in ("width", "height", "size_bytes"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+        for name in _LIMITS:
+            if not 0 < getattr(self, name) < _LIMITS[name]:
+                raise ValueError(
+                    f"{name} must be above 0 and below {_LIMITS[name]}, not {getattr(self, name)}"
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -145,5 +147,6 @@ def dead_letter_id(stage: str, topic: str, partition: int, offset: int) -> UUID:
     return uuid5(_DEAD_LETTERS, f"{stage}/{topic}/{partition}/{offset}")
 
 
+_LIMITS = {"width": 2**31, "height": 2**31, "size_bytes": 2**63}
 _SHA256 = re.compile("[0-9a-f]{64}")
 _DEAD_LETTERS = UUID("6f0f2a7e-52b9-4a53-9f0b-0a9d8cf2f3a5")

@@ -64,7 +64,9 @@ class Store:
             data = bytes(await result.bytes_async())
         except FileNotFoundError as error:
             raise ObjectUnreadable(f"{uri} does not exist") from error
-        except (BaseError, OSError) as error:
+        except (BaseError, OSError, ValueError) as error:
+            if await self.ready():  # then it is not the store: no object can have this name
+                raise ObjectUnreadable(f"{uri} cannot be read: {_first_line(error)}") from error
             raise StoreUnavailable(f"{uri}: {_first_line(error)}") from error
         if sha256 and (found := hashlib.sha256(data).hexdigest()) != sha256:
             raise ObjectUnreadable(f"{uri} has SHA-256 {found}, its event says {sha256}")
@@ -84,8 +86,6 @@ class Store:
         key = uri.removeprefix(self.url + "/")
         if key == uri or not key or {"", ".", ".."} & set(key.split("/")):
             raise ObjectUnreadable(f"{uri} is not inside the store {self.url}/")
-        if self._folder and (self._folder / key).is_dir():
-            raise ObjectUnreadable(f"{uri} is a folder")
         return key
 
 

@@ -26,6 +26,9 @@ DETECTED = Topic("circles.detected", (CirclesDetected,))
 # A dead letter carries a whole original message, so its topic takes larger ones.
 FAILED = Topic("images.failed", (ImageFailed, DeadLetterRetried), max_message_bytes=4_194_304)
 
+DETECT_GROUP, VIEW_GROUP = "circles.detect", "circles.view"
+"""Consumer groups: of the detect stage; of the view, whose committed offsets are for lag tools only."""
+
 TOPICS = (UPLOADED, DETECTED, FAILED)
 
 LIBRDKAFKA = {

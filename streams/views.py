@@ -5,6 +5,7 @@ Laws, held by tests: any cut of a log into batches gives the same rows; folding 
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
+import orjson
 import pyarrow as pa
 
 from streams.errors import InvalidRecord
@@ -28,6 +30,7 @@ from streams.records import (
 from streams.topics import UPLOADED
 
 STAGE = "materialize"
+Headers = tuple[tuple[str, bytes | None], ...]
 Rows = dict[str, pa.Table]
 """New rows by table of `lake.sql`, columns by name."""
 
@@ -42,7 +45,7 @@ class Message:
     timestamp: datetime
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes | None], ...]
+    headers: Headers
     record: Record | InvalidRecord
 
 
@@ -130,6 +133,18 @@ def failure(message: Message, error: InvalidRecord) -> ImageFailed:
     )
 
 
+def pack_headers(headers: Headers) -> bytes:
+    """Kafka headers as they are kept in a row: JSON, values in base64."""
+    return orjson.dumps(
+        [[name, None if value is None else b64encode(value).decode()] for name, value in headers]
+    )
+
+
+def unpack_headers(packed: bytes) -> Headers:
+    """What `pack_headers` was given."""
+    return tuple((name, None if value is None else b64decode(value)) for name, value in orjson.loads(packed))
+
+
 def _first(seen: set[Any], key: Any) -> bool:
     if key in seen:
         return False
@@ -139,7 +154,6 @@ def _first(seen: set[Any], key: Any) -> bool:
 
 _UUID, _TIME = pa.uuid(), pa.timestamp("us", tz="UTC")
 _TEXT, _INT, _LONG, _FLOAT, _BYTES = pa.string(), pa.int32(), pa.int64(), pa.float32(), pa.binary()
-_HEADERS = pa.list_(pa.struct([("name", _TEXT), ("value", _BYTES)]))
 
 
 def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
@@ -169,7 +183,7 @@ def _image_rows(images: Sequence[tuple[Message, ImageUploaded]]) -> pa.Table:
         captured_at=_TIME,
         uploaded_at=_TIME,
     )
-    attributes = pa.array([list(r.attributes.items()) for _, r in images], pa.map_(_TEXT, _TEXT))
+    attributes = pa.array([orjson.dumps(r.attributes).decode() for _, r in images], _TEXT)
     table = table.append_column("attributes", attributes)
     table = table.append_column("log_partition", pa.array([m.partition for m, _ in images], _INT))
     return table.append_column("log_offset", pa.array([m.offset for m, _ in images], _LONG))
@@ -231,6 +245,5 @@ def _failure_rows(failures: Sequence[ImageFailed]) -> pa.Table:
         value=_BYTES,
         failed_at=_TIME,
     )
-    headers = [[{"name": name, "value": value} for name, value in f.headers] for f in failures]
     table = table.rename_columns({"key": "message_key", "value": "message_value"})
-    return table.append_column("headers", pa.array(headers, _HEADERS))
+    return table.append_column("headers", pa.array([pack_headers(f.headers) for f in failures], _BYTES))

@@ -1,5 +1,8 @@
 """Options of the whole suite."""
 
+import shutil
+import subprocess
+
 import pytest
 
 
@@ -10,3 +13,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="local",
         help="where the integration tests' Kafka and PostgreSQL run",
     )
+
+
+@pytest.fixture(scope="session")
+def engine(pytestconfig: pytest.Config) -> None:
+    """Skips what needs a Docker engine, unless it is asked for and one answers."""
+    if pytestconfig.getoption("--on") != "containers":
+        pytest.skip("runs on containers only: make test-containers")
+    docker = shutil.which("docker")
+    if not docker or subprocess.run([docker, "version"], capture_output=True, check=False).returncode:
+        pytest.skip("no Docker engine answers")

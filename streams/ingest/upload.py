@@ -13,8 +13,9 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from detector.images import inspect
-from streams.codec import Codec, cloud_event_headers
+from streams.codec import Codec
 from streams.errors import LogUnavailable
+from streams.headers import cloud_event_headers
 from streams.ingest.claims import Claims
 from streams.records import ImageUploaded, key_of
 from streams.settings import Settings

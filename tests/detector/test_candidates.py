@@ -29,9 +29,7 @@ def test_edge_drawing_finds_the_rim() -> None:
 
 
 @pytest.mark.parametrize(("axes", "plausible"), [((90, 75), True), ((90, 40), False)])
-def test_a_tilted_disc_is_proposed_and_a_flat_one_is_not(
-    axes: tuple[int, int], plausible: bool
-) -> None:
+def test_a_tilted_disc_is_proposed_and_a_flat_one_is_not(axes: tuple[int, int], plausible: bool) -> None:
     found = candidates(disc(300, 240, axes, 30)[..., None])
     fits = np.abs(np.sort(found[:, 2:4])[:, ::-1] - axes).max(axis=1, initial=0) < 3
     assert fits.any() == plausible

@@ -59,9 +59,7 @@ def test_colour_and_grey_are_the_same_picture(coins: Image, coin_boxes: Boxes) -
 
 
 @pytest.mark.parametrize("degrees", [20, 33, 45, 60])
-def test_finds_coins_in_a_turned_photograph(
-    coins: Image, coin_boxes: Boxes, degrees: float
-) -> None:
+def test_finds_coins_in_a_turned_photograph(coins: Image, coin_boxes: Boxes, degrees: float) -> None:
     picture, true = turned(coins, coin_boxes, degrees)
     found = detect(picture)
     hits = matched(boxes(found), true)

@@ -46,7 +46,5 @@ def test_blocks_do_not_show() -> None:
     random = np.random.default_rng(1)
     many = random.uniform([0, 0, 20, 20, 0], [320, 240, 60, 60, 3], (3 * (BLOCK - 50), 5))
     together = scores(picture(), many)
-    assert together == pytest.approx(
-        np.concatenate([scores(picture(), part) for part in np.split(many, 3)])
-    )
+    assert together == pytest.approx(np.concatenate([scores(picture(), part) for part in np.split(many, 3)]))
     assert ((together >= 0) & (together <= 1)).all()

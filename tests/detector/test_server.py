@@ -128,9 +128,7 @@ def test_what_is_there(client: TestClient, path: str, answer: dict[str, Any]) ->
         ("POST", "/v1/models", 405, "Method Not Allowed"),
     ],
 )
-def test_what_is_not_there(
-    client: TestClient, method: str, path: str, status: int, reason: str
-) -> None:
+def test_what_is_not_there(client: TestClient, method: str, path: str, status: int, reason: str) -> None:
     response = client.request(method, path)
     assert response.status_code == status
     assert response.json()["error"].startswith(reason)
@@ -186,9 +184,7 @@ def test_the_body_is_measured_as_it_comes(headers: dict[str, str]) -> None:
     assert sent == 1_100_000
 
 
-def test_a_fault_in_a_model_is_told_without_its_inside(
-    picture: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_fault_in_a_model_is_told_without_its_inside(picture: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_image: object) -> None:
         raise RuntimeError("secret")
 
@@ -223,9 +219,7 @@ def test_at_most_one_detection_per_core(picture: str, monkeypatch: pytest.Monkey
     assert most == 3
 
 
-def test_a_caller_that_gave_up_is_not_worked_for(
-    picture: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_caller_that_gave_up_is_not_worked_for(picture: str, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[object] = []
     monkeypatch.setitem(MODELS, ("circles", "1"), calls.append)
     body = orjson.dumps(instances(picture))

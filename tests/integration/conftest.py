@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import uuid
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit, urlunsplit
@@ -24,13 +22,11 @@ Fresh = Callable[..., Settings]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def on_containers(pytestconfig: pytest.Config) -> bool:
+def on_containers(request: pytest.FixtureRequest) -> bool:
     """Whether this run's servers are containers; skips it all when they should be and no engine answers."""
-    if pytestconfig.getoption("--on") == "local":
+    if request.config.getoption("--on") == "local":
         return False
-    docker = shutil.which("docker")
-    if not docker or subprocess.run([docker, "info"], capture_output=True, check=False).returncode:
-        pytest.skip("no Docker engine answers, so nothing runs on containers")
+    request.getfixturevalue("engine")
     return True
 
 
@@ -49,7 +45,7 @@ def kafka(on_containers: bool, tmp_path_factory: pytest.TempPathFactory) -> Iter
 @pytest.fixture(scope="session")
 def postgres(on_containers: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if on_containers:
-        from testcontainers.postgres import PostgresContainer
+        from testcontainers.community.postgres import PostgresContainer
 
         with PostgresContainer("postgres:18", driver=None) as container:
             yield container.get_connection_url()

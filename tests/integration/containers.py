@@ -1,6 +1,6 @@
 """Apache's Kafka image under testcontainers, which knows Confluent's only."""
 
-from testcontainers.kafka import KafkaContainer
+from testcontainers.community.kafka import KafkaContainer
 
 
 class ApacheKafkaContainer(KafkaContainer):

@@ -16,10 +16,9 @@ from threading import Event, Thread
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from streams.detect import GROUP
 from streams.records import ImageFailed, ImageUploaded
 from streams.settings import Settings
-from streams.topics import DETECTED, FAILED, UPLOADED
+from streams.topics import DETECT_GROUP, DETECTED, FAILED, UPLOADED
 from tests.integration.conftest import Fresh
 from tests.integration.flow import picture, produce, read_all, stages, uploaded, wait_until
 
@@ -99,7 +98,9 @@ def images_of(settings: Settings) -> list[str]:
 def committed(settings: Settings) -> int:
     admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers, "log_level": 0})
     places = [TopicPartition(UPLOADED.name, p) for p in range(settings.topic_partitions)]
-    (answer,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(GROUP, places)]).values()
+    (answer,) = admin.list_consumer_group_offsets(
+        [ConsumerGroupTopicPartitions(DETECT_GROUP, places)]
+    ).values()
     return sum(max(place.offset, 0) for place in answer.result().topic_partitions)
 
 

@@ -1,0 +1,50 @@
+"""`python -m bench [NAME...]`: measure our parts against their limits; figures also go to bench/out."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import time
+from collections.abc import Callable
+
+from rich.console import Console
+
+from bench import detect, fold, freshness, lookup, upload
+from bench.measure import Figure, Say, keep, show
+
+BENCHMARKS: dict[str, Callable[[Say], list[Figure]]] = {
+    "fold": fold.run,
+    "detect": detect.run,
+    "upload": upload.run,
+    "lookup": lookup.run,
+    "freshness": freshness.run,
+}
+
+
+def main() -> None:
+    names = sys.argv[1:] or list(BENCHMARKS)
+    if unknown := [name for name in names if name not in BENCHMARKS]:
+        sys.exit(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+    # As Ctrl-C does: what was started is ended on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    logging.getLogger("stamina").setLevel(logging.ERROR)  # that new topics take a moment is no news
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    progress = Console(stderr=True, highlight=False)
+    for name in names:
+        began = time.monotonic()
+
+        def say(text: str, name: str = name, began: float = began) -> None:
+            progress.print(f"{time.monotonic() - began:5.0f} s  {name}: {text}")
+
+        say("starting Kafka and PostgreSQL")
+        figures = BENCHMARKS[name](say)
+        show(name, figures, console)
+        keep(name, figures, time.monotonic() - began)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,70 @@
+"""Made-up input of known size: detections, uploads, photographs."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from io import BytesIO
+
+import numpy as np
+import uuid_utils.compat as uuids
+from PIL import Image
+
+from detector.scenes import render
+from streams.records import CIRCLE, CirclesDetected, ImageUploaded
+
+CIRCLES = 10
+
+
+def detected(count: int, image_ids: list[uuid.UUID] | None = None) -> Iterator[CirclesDetected]:
+    """Detections of CIRCLES circles each, of new images or of those given."""
+    random = np.random.default_rng(1)
+    now = datetime.now(UTC)
+    for index in range(count):
+        circles = np.zeros(CIRCLES, CIRCLE)
+        circles["object_id"] = np.frombuffer(random.bytes(16 * CIRCLES), "V16")
+        circles["x"], circles["y"] = random.uniform(50, 600, (2, CIRCLES))
+        circles["radius"], circles["score"] = random.uniform(5, 40, CIRCLES), random.uniform(0.6, 1, CIRCLES)
+        for low, high, middle in (("x_min", "x_max", "x"), ("y_min", "y_max", "y")):
+            circles[low] = circles[middle] - circles["radius"]
+            circles[high] = circles[middle] + circles["radius"]
+        yield CirclesDetected(
+            event_id=uuids.uuid4(),
+            image_id=image_ids[index] if image_ids else uuids.uuid7(),
+            model_name="circles",
+            model_version="1",
+            latency_ms=10,
+            detected_at=now,
+            source_partition=0,
+            source_offset=index,
+            circles=circles,
+        )
+
+
+def uploaded(image_id: uuid.UUID, uri: str, data: bytes) -> ImageUploaded:
+    """The event of a JPEG that is stored at `uri`."""
+    return ImageUploaded(
+        event_id=uuids.uuid4(),
+        image_id=image_id,
+        uri=uri,
+        sha256=hashlib.sha256(data).hexdigest(),
+        content_type="image/jpeg",
+        width=640,
+        height=480,
+        size_bytes=len(data),
+        uploaded_at=datetime.now(UTC),
+    )
+
+
+def photograph(seed: int, width: int = 640, height: int = 480, quality: int = 90) -> bytes:
+    """A rendered scene as a JPEG."""
+    buffer = BytesIO()
+    Image.fromarray(render(seed, width, height).image).save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def distinct(jpeg: bytes) -> bytes:
+    """The same picture as a file of other bytes: with a comment of its own behind the JPEG's first marker."""
+    return jpeg[:2] + b"\xff\xfe\x00\x12" + uuid.uuid4().bytes + jpeg[2:]

@@ -1,0 +1,116 @@
+"""Valid records and their parts; each function makes one, and takes what should be different."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+
+from streams.errors import InvalidRecord
+from streams.records import (
+    CIRCLE,
+    Circles,
+    CirclesDetected,
+    DeadLetterRetried,
+    ImageFailed,
+    ImageUploaded,
+    Record,
+    object_ids,
+)
+from streams.topics import DETECTED, FAILED, UPLOADED, Topic
+from streams.views import Message
+
+IMAGE_ID = UUID("01939f3e-8a00-7c3f-9d52-6f1c0e8a4b21")
+MOMENT = datetime(2026, 1, 31, 12, 0, 0, 123456, UTC)
+
+
+def uploaded(**more: Any) -> ImageUploaded:
+    facts: dict[str, Any] = {
+        "event_id": UUID(int=1),
+        "image_id": IMAGE_ID,
+        "uri": "file:///images/a.png",
+        "sha256": "0" * 64,
+        "content_type": "image/png",
+        "width": 64,
+        "height": 48,
+        "size_bytes": 100,
+        "uploaded_at": MOMENT,
+    }
+    return ImageUploaded(**facts | more)
+
+
+def circles(count: int) -> Circles:
+    """Circles of radius 1, 2, 3, ... around (r, r), with their ids."""
+    made = np.zeros(count, CIRCLE)
+    made["x"] = made["y"] = made["radius"] = radii = np.arange(1, count + 1)
+    made["x_max"] = made["y_max"] = 2 * radii
+    made["score"] = 0.5
+    made["object_id"] = np.array([i.bytes for i in object_ids(IMAGE_ID, "circles", "1", count)], "V16")
+    return made
+
+
+def detected(**more: Any) -> CirclesDetected:
+    facts: dict[str, Any] = {
+        "event_id": UUID(int=2),
+        "image_id": IMAGE_ID,
+        "model_name": "circles",
+        "model_version": "1",
+        "latency_ms": 8.25,
+        "detected_at": MOMENT,
+        "source_partition": 3,
+        "source_offset": 1207,
+    }
+    if "circles" not in more:
+        facts["circles"] = circles(2)
+    return CirclesDetected(**facts | more)
+
+
+def failed(**more: Any) -> ImageFailed:
+    facts: dict[str, Any] = {
+        "dead_letter_id": UUID(int=3),
+        "stage": "detect",
+        "error": "ObjectUnreadable",
+        "reason": "it does not exist",
+        "source_topic": UPLOADED.name,
+        "source_partition": 3,
+        "source_offset": 1207,
+        "failed_at": MOMENT,
+    }
+    return ImageFailed(**facts | more)
+
+
+def retried(**more: Any) -> DeadLetterRetried:
+    facts: dict[str, Any] = {"dead_letter_id": UUID(int=3), "retried_at": MOMENT}
+    return DeadLetterRetried(**facts | more)
+
+
+def topic_of(record: Record) -> Topic:
+    return next(topic for topic in (UPLOADED, DETECTED, FAILED) if isinstance(record, topic.records))
+
+
+def message(record: Record | InvalidRecord, topic: Topic | None = None, **more: Any) -> Message:
+    """A message of the log, on the record's own topic unless another is given."""
+    if topic is None:
+        assert not isinstance(record, InvalidRecord)
+        topic = topic_of(record)
+    facts: dict[str, Any] = {
+        "topic": topic.name,
+        "partition": 0,
+        "offset": 0,
+        "timestamp": MOMENT,
+        "key": None,
+        "value": None,
+        "headers": (),
+    }
+    return Message(record=record, **facts | more)
+
+
+def values(record: Record) -> dict[str, Any]:
+    """A record as something that `==` compares whole, its circles too."""
+    found: dict[str, Any] = {"": type(record)} | {f.name: getattr(record, f.name) for f in fields(record)}
+    if isinstance(record, CirclesDetected):
+        found["circles"] = (record.circles.dtype, record.circles.tobytes())
+    return found

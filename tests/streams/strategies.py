@@ -1,0 +1,151 @@
+"""Arbitrary records and logs for the laws."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import pairwise
+from uuid import UUID
+
+import hypothesis.strategies as st
+import numpy as np
+from hypothesis import HealthCheck, settings
+
+from streams.errors import InvalidRecord
+from streams.records import (
+    CIRCLE,
+    Circles,
+    CirclesDetected,
+    DeadLetterRetried,
+    ImageFailed,
+    ImageUploaded,
+    Record,
+)
+from streams.topics import DETECTED, FAILED, TOPICS, UPLOADED, Topic
+from streams.views import Message
+from tests.examples import circles, detected, failed, message, retried, uploaded
+
+law = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+"""How often a law is tried; no deadline, as other work on the machine is no failure."""
+
+UUIDS = st.uuids()
+INTS = st.integers(0, 2**31 - 1)
+LONGS = st.integers(0, 2**63 - 1)
+TEXT = st.text(max_size=12)
+ATTRIBUTE = TEXT.filter(lambda text: "\0" not in text)
+BYTES = st.none() | st.binary(max_size=12)
+TIMES = st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 bounds
+LOWS = st.floats(-(2.0**100), 2.0**100, width=32)
+SIZES = st.floats(1, 2.0**60, width=32)
+
+
+@st.composite
+def circle_blocks(draw: st.DrawFn) -> Circles:
+    rows = []
+    for _ in range(draw(st.integers(0, 4))):
+        low, high = sorted(draw(st.lists(LOWS, min_size=2, max_size=2, unique=True)))
+        object_id = draw(st.binary(min_size=16, max_size=16))
+        radius, score = draw(SIZES), draw(st.floats(0, 1, width=32))
+        rows.append((object_id, low, high, radius, score, low, low, high, high))
+    return np.array(rows, CIRCLE)
+
+
+UPLOADS = st.builds(
+    ImageUploaded,
+    event_id=UUIDS,
+    image_id=UUIDS,
+    project_id=TEXT,
+    source_id=TEXT,
+    uri=TEXT,
+    sha256=st.binary(min_size=32, max_size=32).map(bytes.hex),
+    content_type=TEXT,
+    width=INTS.filter(bool),
+    height=INTS.filter(bool),
+    size_bytes=LONGS.filter(bool),
+    captured_at=st.none() | TIMES,
+    uploaded_at=TIMES,
+    attributes=st.dictionaries(TEXT, TEXT, max_size=3),
+)
+
+
+DETECTIONS = st.builds(
+    CirclesDetected,
+    event_id=UUIDS,
+    image_id=UUIDS,
+    project_id=TEXT,
+    model_name=st.sampled_from(["circles", "other"]),
+    model_version=st.sampled_from(["1", "2"]),
+    latency_ms=st.floats(0, 2.0**20, width=32),
+    detected_at=TIMES,
+    source_partition=INTS,
+    source_offset=LONGS,
+    replay_id=st.none() | UUIDS,
+    circles=circle_blocks(),
+)
+
+
+FAILURES = st.builds(
+    ImageFailed,
+    dead_letter_id=UUIDS,
+    image_id=st.none() | UUIDS,
+    project_id=TEXT,
+    stage=TEXT,
+    error=TEXT,
+    reason=TEXT,
+    source_topic=TEXT,
+    source_partition=INTS,
+    source_offset=LONGS,
+    key=BYTES,
+    value=BYTES,
+    headers=st.lists(st.tuples(TEXT, BYTES), max_size=3).map(tuple),
+    failed_at=TIMES,
+)
+
+
+RETRIES = st.builds(
+    DeadLetterRetried,
+    dead_letter_id=UUIDS,
+    image_id=st.none() | UUIDS,
+    retried_at=TIMES,
+)
+
+
+RECORDS: st.SearchStrategy[Record] = st.one_of(UPLOADS, DETECTIONS, FAILURES, RETRIES)
+
+FEW = st.integers(0, 2)
+"""So few keys that a log has many messages of one."""
+
+
+@st.composite
+def contents(draw: st.DrawFn) -> tuple[Record | InvalidRecord, Topic]:
+    """What a message holds, and its topic; messages of one key differ."""
+    kind, key, nonce = draw(st.sampled_from("udfri")), UUID(int=draw(FEW)), draw(FEW)
+    match kind:
+        case "u":
+            return uploaded(image_id=key, source_id=str(nonce)), UPLOADED
+        case "d":
+            version = str(draw(st.integers(1, 2)))
+            return detected(image_id=key, model_version=version, circles=circles(nonce)), DETECTED
+        case "f":
+            return failed(dead_letter_id=key, reason=str(nonce)), FAILED
+        case "r":
+            return retried(dead_letter_id=key, image_id=UUID(int=nonce)), FAILED
+        case _:
+            return InvalidRecord(str(nonce)), draw(st.sampled_from(TOPICS))
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> list[Message]:
+    """Messages of all topics as a consumer meets them: keys repeat, and some messages come again."""
+    log: list[Message] = []
+    for offset, (record, topic) in enumerate(draw(st.lists(contents(), max_size=12))):
+        log.append(message(record, topic, partition=draw(FEW), offset=offset))
+    for _ in range(draw(FEW) if log else 0):  # a redelivery: the same message, later
+        log.append(draw(st.sampled_from(log)))
+    return log
+
+
+@st.composite
+def batches(draw: st.DrawFn, log: list[Message]) -> list[list[Message]]:
+    """Any cut of a log."""
+    cuts = sorted(draw(st.sets(st.integers(0, len(log)))) | {0, len(log)})
+    return [log[start:end] for start, end in pairwise(cuts)]

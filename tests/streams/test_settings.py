@@ -1,0 +1,110 @@
+"""Settings: one table, environment over the running stack's file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from streams.settings import STACK_ENV, MissingSetting, Settings
+
+CONTRACT = (
+    "ENVIRONMENT", "DEBUG", "MODE", "MODEL_SERVER_URL", "MODEL_NAME", "MODEL_SERVICE_TIMEOUT",
+    "MODEL_SERVICE_RETRIES", "MAX_UPLOAD_SIZE", "LOG_LEVEL", "LOG_JSON", "CORS_ORIGINS",
+)  # fmt: skip
+"""What an existing deployment's environment may hold (CONTRACTS.md, A+B)."""
+
+
+def names() -> set[str]:
+    return {field.alias or name.upper() for name, field in Settings.model_fields.items()}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The data folder, with no setting in the environment but its place."""
+    for name in names():
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CIRCLES_DATA_DIR", str(tmp_path))
+    return tmp_path
+
+
+def test_every_setting_says_what_it_is_for() -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+def test_every_setting_of_the_contract_is_one_here() -> None:
+    assert set(CONTRACT) - names() == set()
+
+
+def test_a_setting_is_read_from_the_variable_of_its_name(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODEL_SERVICE_TIMEOUT", "7.5")
+    monkeypatch.setenv("MODE", "dummy")
+    monkeypatch.setenv("CATALOG_URL", "postgresql://a:b@c/d")
+    settings = Settings.load()
+    assert (settings.model_service_timeout, settings.mode) == (7.5, "dummy")
+    assert settings.catalog_url.get_secret_value() == "postgresql://a:b@c/d"
+    assert settings.data_dir == folder
+
+
+def test_the_environment_wins_over_the_running_stack_which_wins_over_defaults(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / STACK_ENV).write_text("API_URL='http://stack'\nKAFKA_BOOTSTRAP_SERVERS='stack:1'\nOTHER='x'\n")
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "environment:1")
+    settings = Settings.load()
+    assert settings.kafka_bootstrap_servers == "environment:1"
+    assert settings.api_url == "http://stack"
+    assert settings.model_name == "circles"
+
+
+def test_without_a_running_stack_the_defaults_hold(folder: Path) -> None:
+    assert Settings.load() == Settings(data_dir=folder)
+
+
+def test_settings_do_not_change(folder: Path) -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings.load().mode = "dummy"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MODE", "fake"), ("MODEL_SERVICE_TIMEOUT", "0"), ("MODEL_SERVICE_TIMEOUT", "60"),
+        ("MODEL_SERVICE_RETRIES", "-1"), ("API_PORT", "65536"), ("MAX_UPLOAD_SIZE", "0"),
+        ("LOG_LEVEL", "LOUD"), ("TOPIC_PARTITIONS", "0"),
+    ],
+)  # fmt: skip
+def test_a_value_that_cannot_work_is_refused_at_the_start(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError, match=name.lower()):
+        Settings.load()
+
+
+@pytest.mark.parametrize("name", ["kafka_bootstrap_servers", "catalog_url"])
+def test_a_missing_setting_is_named_with_what_to_do(folder: Path, name: str) -> None:
+    with pytest.raises(MissingSetting) as raised:
+        Settings.load().require("model_name", name)
+    assert str(raised.value) == (
+        f"{name.upper()} is not set and no stack is running in {folder}: "
+        f"start one with `circles up`, or set {name.upper()}"
+    )
+
+
+def test_what_is_set_is_not_missing(folder: Path) -> None:
+    settings = Settings(catalog_url=SecretStr("postgresql:///x"), kafka_bootstrap_servers="a:1")
+    settings.require("catalog_url", "kafka_bootstrap_servers")
+
+
+def test_images_and_the_views_files_are_in_the_data_folder_unless_told_otherwise(folder: Path) -> None:
+    assert Settings.load().objects_url == (folder / "objects").as_uri()
+    assert Settings.load().lake_path == str(folder / "lake")
+    assert Settings(storage_url="s3://bucket/prefix/").objects_url == "s3://bucket/prefix"
+
+
+def test_a_secret_is_not_shown(folder: Path) -> None:
+    assert "hidden" not in repr(Settings(catalog_url=SecretStr("postgresql://u:hidden@h/d")))
