@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import hypothesis.strategies as st
+import pytest
 from hypothesis import example, given, settings
 
 from streams.codec import SINGLE_OBJECT, Codec, read_schemas
 from streams.errors import InvalidRecord
 from streams.records import Record
 from streams.views import Keys, fold
-from tests.examples import detected, failed, message, retried, uploaded, values
+from tests.examples import circles, detected, failed, message, retried, uploaded, values
 from tests.streams.strategies import law
 
 CODEC = Codec()
@@ -65,3 +68,22 @@ def test_any_body_behind_a_known_fingerprint_is_a_record_or_invalid(prefix: byte
 @given(damaged())
 def test_a_damaged_record_is_a_record_or_invalid(data: bytes) -> None:
     takes(data)
+
+
+class Counted(bytes):
+    """Counts how often one of its bytes is looked at."""
+
+    looks = 0
+
+    def __getitem__(self, place: Any) -> Any:
+        self.looks += isinstance(place, int)
+        return super().__getitem__(place)
+
+
+def test_a_number_that_never_ends_is_given_up_after_the_ten_bytes_of_a_long() -> None:
+    """Followed to its end, a megabyte of it would hold the fold up for most of a minute."""
+    whole = CODEC.encode(detected(circles=circles(0)))
+    data = Counted(whole[:-1] + b"\xff" * 5000 + b"\0")
+    with pytest.raises(InvalidRecord):
+        CODEC.decode(data)
+    assert data.looks < 20

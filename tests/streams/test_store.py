@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 
 import pytest
 
@@ -78,9 +79,11 @@ def test_other_bytes_of_the_same_size_are_refused(tmp_path: Path) -> None:
 def test_another_size_is_refused_before_the_bytes_are_read(tmp_path: Path) -> None:
     uri = put(store(tmp_path))
     with (tmp_path / "objects" / "a.png").open("wb") as sparse:
-        sparse.truncate(2**42)
-    with pytest.raises(ObjectUnreadable, match="has 4398046511104 bytes, its event says 21"):
+        sparse.truncate(2**30)
+    before = getrusage(RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ObjectUnreadable, match="has 1073741824 bytes, its event says 21"):
         get(store(tmp_path), uri)
+    assert getrusage(RUSAGE_SELF).ru_maxrss - before < 2**19  # KiB: not half of it was in memory
 
 
 def test_a_missing_object_is_named(tmp_path: Path) -> None:
