@@ -207,7 +207,8 @@ def _detection_rows(detections: Sequence[CirclesDetected]) -> pa.Table:
 
 def _object_rows(detections: Sequence[CirclesDetected]) -> pa.Table:
     """One row a circle: the detections' blocks as one, ids and model repeated."""
-    circles = np.concatenate([d.circles for d in detections] or [np.empty(0, CIRCLE)])
+    # numpy's concatenate compares the fields of each array's type; joining bytes does not.
+    circles = np.frombuffer(b"".join(d.circles.tobytes() for d in detections), CIRCLE)
     counts = [len(d.circles) for d in detections]
     ids = np.repeat(np.array([d.image_id.bytes for d in detections], "V16"), counts)
     columns = {

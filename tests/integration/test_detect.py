@@ -128,13 +128,12 @@ def test_an_image_that_takes_long_is_not_committed_past_by_its_neighbours(fresh:
         settings = fresh(model_server_url=model.url, topic_partitions=1)
         events = stored(settings, 20)
         model.held = picture(0)
-        with stages(settings, "worker") as supervisor:
-            produce(settings, UPLOADED, *events)
+        produce(settings, UPLOADED, *events)
+        with stages(settings, "worker"):
             wait_until(lambda: model.calls > 1 and len(images_of(settings)) == model.calls - 1)
             time.sleep(2.5)  # its neighbours are done, and commits are due every second
             assert len(images_of(settings)) > 0
             assert committed(settings) == 0
-            kill(supervisor.pids()["worker"], signal.SIGKILL)
             model.release.set()
             wait_until(lambda: committed(settings) == 20)
         assert set(images_of(settings)) == {str(event.image_id) for event in events}
