@@ -74,7 +74,7 @@ def show(api_url: str, console: Console) -> None:
     console.print(f"\nThe page      {api_url}/\nThe API       {api_url}/docs")
     console.print("One image     ", end="")
     console.print(f"curl -s {api_url}/images/{first}/objects", soft_wrap=True, highlight=False)
-    console.print(f'The tables    {sys.argv[0]} sql "select * from objects limit 5"', soft_wrap=True)
+    console.print("The tables   ", sys.argv[0], 'sql "select * from objects limit 5"', soft_wrap=True)
 
 
 def _upload(client: httpx.Client, sample: Sample) -> tuple[str, str, str]:

@@ -79,6 +79,10 @@ def install(app: FastAPI) -> None:
     async def answer(request: Request, error: Exception) -> Response:
         return response(_problem(error), request.url.path)
 
+    async def unforeseen(request: Request, _: Exception) -> Response:
+        return response(Problem(500, "an error that was not foreseen; the log has it"), request.url.path)
+
+    app.add_exception_handler(Exception, unforeseen)
     expected = (Problem, InvalidImage, DuplicateImage, RequestValidationError, HTTPException, *UNAVAILABLE)
     for kind in expected:
         app.add_exception_handler(kind, answer)

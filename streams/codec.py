@@ -206,6 +206,8 @@ def _one_block(data: bytes, start: int) -> np.ndarray[Any, np.dtype[np.void]] | 
         at, shift = at + 1, shift + 7
         if byte < 0x80:
             break
+        if shift > 63:
+            return None  # longer than any long
     count = (count >> 1) ^ -(count & 1)
     if count == 0:
         return np.empty(0, CIRCLE) if at == len(data) else None

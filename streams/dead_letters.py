@@ -59,9 +59,13 @@ def find(
 def retry(settings: Settings, letters: Sequence[DeadLetter]) -> None:
     """Put the original messages back on their topics, then record that.
 
+    Raises ValueError when a letter holds no message to put back.
     In this order, so that a crash between the two repeats a message, which changes nothing, and never
     loses one. Raises LogUnavailable.
     """
+    for letter in letters:
+        if not letter.message_value:
+            raise ValueError(f"dead letter {letter.dead_letter_id} holds no message: {letter.reason}")
     codec = Codec.from_url(settings.schema_registry_url)
     producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers, **LIBRDKAFKA})
     for letter in letters:

@@ -30,8 +30,7 @@ from streams.records import (
     CirclesDetected,
     ImageFailed,
     ImageUploaded,
-    dead_letter_id,
-    image_id_of,
+    dead_letter,
     key_of,
     object_ids,
 )
@@ -71,25 +70,6 @@ def header_pairs(message: Any) -> tuple[tuple[str, bytes | None], ...]:
     return tuple(headers.items() if isinstance(headers, dict) else headers)
 
 
-def dead_letter(message: Any, error: Exception, uploaded: ImageUploaded | None) -> ImageFailed:
-    """The dead letter of a Faust message: all of its bytes, its place and what was wrong."""
-    return ImageFailed(
-        dead_letter_id=dead_letter_id(STAGE, message.topic, message.partition, message.offset),
-        image_id=uploaded.image_id if uploaded else image_id_of(message.key),
-        project_id=uploaded.project_id if uploaded else "default",
-        stage=STAGE,
-        error=type(error).__name__,
-        reason=str(error),
-        source_topic=message.topic,
-        source_partition=message.partition,
-        source_offset=message.offset,
-        key=message.key,
-        value=message.value,
-        headers=header_pairs(message),
-        failed_at=datetime.now(UTC),
-    )
-
-
 class Detector:
     """Takes one message to its outcome, waiting as long as the model or the store is away."""
 
@@ -121,7 +101,7 @@ class Detector:
             log.warning(
                 "dead letter for %s[%d]@%d: %s", message.topic, message.partition, message.offset, error
             )
-            return dead_letter(message, error, uploaded)
+            return dead_letter(STAGE, message, header_pairs(message), error, datetime.now(UTC), uploaded)
 
     async def _read(self, uploaded: ImageUploaded) -> bytes:
         while True:

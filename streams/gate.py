@@ -48,7 +48,12 @@ class Gate:
         since, pause = time.monotonic(), 0.1
         while True:
             await asyncio.sleep(pause)
-            if await self._probe():
+            try:
+                back = await self._probe()
+            except Exception:
+                log.exception("the probe of %s failed, which counts as no answer", self._name)
+                back = False
+            if back:
                 log.warning("goes on: %s answers again after %.1f s", self._name, time.monotonic() - since)
                 self._open.set()
                 return

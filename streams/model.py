@@ -136,8 +136,8 @@ class KServeModel:
         if status == 200:
             return bytes(body), response.headers
         said = f"the model server answered {status}: {body[:300].decode(errors='replace')}"
-        # Not found is a model that is not loaded; the rest of 4xx is about this image.
-        if status in (404, 408, 425, 429) or status >= 500:
+        # A model not loaded, a missing token, a redirect are for an operator; the rest is about this image.
+        if status in (401, 403, 404, 405, 408, 425, 429) or status < 400 or status >= 500:
             raise ModelUnavailable(said)
         raise InvalidModelAnswer(said)
 

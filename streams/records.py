@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any, Protocol
 from uuid import UUID, uuid5
 
 import numpy as np
@@ -142,11 +143,61 @@ def object_ids(image_id: UUID, model_name: str, model_version: str, count: int) 
     return [uuid5(image_id, f"{model_name}:{model_version}/{index}") for index in range(count)]
 
 
+class Place(Protocol):
+    """What any library's message says of itself."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def key(self) -> Any: ...
+    @property
+    def value(self) -> Any: ...
+
+
+def dead_letter(
+    stage: str,
+    message: Place,
+    headers: tuple[tuple[str, bytes | None], ...],
+    error: Exception,
+    failed_at: datetime,
+    record: ImageUploaded | None = None,
+) -> ImageFailed:
+    """The dead letter of a message: all of its bytes, its place and what was wrong.
+
+    Its id is the same at every redelivery. A message too large for a dead letter stays where it is on the
+    log, and the reason says so.
+    """
+    value, reason = message.value, str(error)[:MOST_REASON]
+    if value is not None and len(value) > MOST_KEPT_BYTES:
+        reason += f" (its {len(value)} bytes are too many to keep here; they are on the log)"
+        value = None
+    return ImageFailed(
+        dead_letter_id=dead_letter_id(stage, message.topic, message.partition, message.offset),
+        image_id=record.image_id if record else image_id_of(message.key),
+        project_id=record.project_id if record else "default",
+        stage=stage,
+        error=type(error).__name__,
+        reason=reason,
+        source_topic=message.topic,
+        source_partition=message.partition,
+        source_offset=message.offset,
+        key=message.key,
+        value=value,
+        headers=headers,
+        failed_at=failed_at,
+    )
+
+
 def dead_letter_id(stage: str, topic: str, partition: int, offset: int) -> UUID:
     """Id of the dead letter of one message in one stage, equal at every redelivery."""
     return uuid5(_DEAD_LETTERS, f"{stage}/{topic}/{partition}/{offset}")
 
 
+MOST_REASON, MOST_KEPT_BYTES = 2_000, 3_000_000
 _LIMITS = {"width": 2**31, "height": 2**31, "size_bytes": 2**63}
 _SHA256 = re.compile("[0-9a-f]{64}")
 _DEAD_LETTERS = UUID("6f0f2a7e-52b9-4a53-9f0b-0a9d8cf2f3a5")

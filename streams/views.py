@@ -24,8 +24,8 @@ from streams.records import (
     ImageFailed,
     ImageUploaded,
     Record,
+    dead_letter,
     dead_letter_id,
-    image_id_of,
 )
 from streams.topics import UPLOADED
 
@@ -75,7 +75,7 @@ def fold(known: Keys, messages: Iterable[Message]) -> Rows:
         if isinstance(record, InvalidRecord):
             if message.topic == UPLOADED.name:
                 continue
-            record = failure(message, record)
+            record = dead_letter(STAGE, message, message.headers, record, message.timestamp)
         if isinstance(record, ImageUploaded):
             if _first(seen.images, record.image_id):
                 images.append((message, record))
@@ -113,24 +113,6 @@ def keys(messages: Iterable[Message]) -> Keys:
         else:
             found.failures.add(dead_letter_id(STAGE, message.topic, message.partition, message.offset))
     return found
-
-
-def failure(message: Message, error: InvalidRecord) -> ImageFailed:
-    """The dead letter of a message that this stage could not read."""
-    return ImageFailed(
-        dead_letter_id=dead_letter_id(STAGE, message.topic, message.partition, message.offset),
-        image_id=image_id_of(message.key),
-        stage=STAGE,
-        error=type(error).__name__,
-        reason=str(error),
-        source_topic=message.topic,
-        source_partition=message.partition,
-        source_offset=message.offset,
-        key=message.key,
-        value=message.value,
-        headers=message.headers,
-        failed_at=message.timestamp,
-    )
 
 
 def pack_headers(headers: Headers) -> bytes:

@@ -25,7 +25,7 @@ def test_kafka_keeps_a_message_and_its_port_through_kill_9(tmp_path: Path) -> No
         producer.produce("log", b"kept")
         assert producer.flush(10) == 0
 
-        [java] = [child for child in psutil.Process().children() if child.name() == "java"]
+        [java] = [c for c in psutil.Process().children() if f"{tmp_path}/" in " ".join(c.cmdline())]
         java.kill()
         consumer = Consumer(client | {"group.id": "test"})
         consumer.assign([TopicPartition("log", 0, 0)])

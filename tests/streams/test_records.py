@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -10,8 +11,20 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from streams.records import CIRCLE, dead_letter_id, image_id_of, invalid_circles, key_of, object_ids
-from tests.examples import IMAGE_ID, circles, detected, failed, retried, uploaded
+from streams.codec import Codec
+from streams.errors import InvalidRecord
+from streams.records import (
+    CIRCLE,
+    MOST_KEPT_BYTES,
+    dead_letter,
+    dead_letter_id,
+    image_id_of,
+    invalid_circles,
+    key_of,
+    object_ids,
+)
+from streams.topics import FAILED
+from tests.examples import IMAGE_ID, MOMENT, circles, detected, failed, message, retried, uploaded
 from tests.streams.strategies import law
 
 
@@ -93,3 +106,12 @@ def test_the_key_is_the_images_id_or_the_dead_letters_where_there_is_no_image() 
 def test_a_key_that_names_no_image_names_none(key: bytes | None) -> None:
     assert image_id_of(key) is None
     assert image_id_of(key_of(uploaded())) == IMAGE_ID
+
+
+def test_a_dead_letter_fits_its_topic_whatever_the_message_and_the_error() -> None:
+    for size in (0, MOST_KEPT_BYTES, MOST_KEPT_BYTES + 1, 50_000_000):
+        sent = replace(message(uploaded()), value=bytes(size))
+        letter = dead_letter("detect", sent, (), InvalidRecord("x" * 5_000_000), MOMENT)
+        assert len(Codec().encode(letter)) < FAILED.max_message_bytes - 100_000
+        assert (letter.value == sent.value) == (size <= MOST_KEPT_BYTES)
+        assert ("are too many to keep" in letter.reason) == (size > MOST_KEPT_BYTES)

@@ -12,9 +12,9 @@ from hypothesis import given
 from streams.errors import InvalidRecord
 from streams.records import CIRCLE, CirclesDetected, ImageUploaded, dead_letter_id
 from streams.topics import DETECTED, TOPICS, UPLOADED
-from streams.views import STAGE, Keys, Message, Rows, fold, keys, unpack_headers
+from streams.views import STAGE, Headers, Keys, Message, Rows, fold, keys, pack_headers, unpack_headers
 from tests.examples import MOMENT, circles, detected, message, uploaded
-from tests.streams.strategies import batches, law, logs
+from tests.streams.strategies import BYTES, TEXT, batches, law, logs
 
 Tables = dict[str, list[dict[str, Any]]]
 
@@ -156,3 +156,9 @@ def test_an_image_without_circles_is_detected_and_has_no_objects() -> None:
 def test_nothing_folds_to_nothing() -> None:
     assert fold(Keys(), []) == {}
     assert fold(Keys(images={uploaded().image_id}), [message(uploaded())]) == {}
+
+
+@law
+@given(st.lists(st.tuples(TEXT, BYTES), max_size=4).map(tuple))
+def test_headers_come_out_of_their_column_as_they_went_in(headers: Headers) -> None:
+    assert unpack_headers(pack_headers(headers)) == headers
