@@ -39,6 +39,11 @@ class Settings(BaseSettings):
     lake_url: str = Field("", description="the view's Parquet files: a folder; empty: data folder")
     schema_registry_url: str = Field("", description="frame records for this registry; empty: single-object")
 
+    kafka_port: int = Field(
+        0, ge=0, le=65535, description="of the Kafka that `circles up` starts; 0: any free one"
+    )
+    postgres_port: int = Field(0, ge=0, le=65535, description="of its PostgreSQL; 0: any free one")
+    model_port: int = Field(0, ge=0, le=65535, description="of its model server; 0: any free one")
     topic_partitions: int = Field(12, ge=1, description="of each topic; far more than workers (see scaling)")
     topic_replication: int = Field(1, ge=1, description="replicas of each topic")
     topic_retention_days: float = Field(

@@ -19,6 +19,8 @@ def with_addresses(settings: Settings, say: Callable[[str], None]) -> tuple[Sett
     """The settings with every address filled in, and the services that have to answer there."""
     folder = settings.data_dir.absolute()
     ports = remembered_ports(folder / "ports.json", "kafka", "kafka-controller", "postgres", "model", "api")
+    asked = {"kafka": settings.kafka_port, "postgres": settings.postgres_port, "model": settings.model_port}
+    ports |= {name: port for name, port in asked.items() if port}
     addresses: dict[str, object] = {
         "data_dir": folder,
         "storage_url": settings.objects_url,
