@@ -12,14 +12,15 @@ import argparse
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -220,13 +221,6 @@ def wait_for(condition: Callable[[], T | None], what: str) -> T:
     return value
 
 
-@contextmanager
-def kept_when_it_fails() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="faults-"))
-    yield folder
-    subprocess.run(["rm", "-rf", folder], check=True)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=1)
@@ -237,9 +231,11 @@ def main() -> None:
     for index in range(options.runs):
         chance = random.Random(options.seed + index)
         began = time.monotonic()
-        with kept_when_it_fails() as folder:
-            print(f"run {index + 1}: seed {options.seed + index}, logs in {folder}/logs", flush=True)
-            faults, seen = run(folder, options.images, chance, lambda line: print(line, flush=True))
+        folder = Path(tempfile.mkdtemp(prefix="faults-"))
+        print(f"run {index + 1}: seed {options.seed + index}, logs in {folder}/logs", flush=True)
+        faults, seen = run(folder, options.images, chance, lambda line: print(line, flush=True))
+        if not seen.lost + seen.double:
+            shutil.rmtree(folder)
         fired, lost, double = fired + faults, lost + seen.lost, double + seen.double
         dead_letters += seen.dead_letters
         print(f"run {index + 1}: {seen} after {time.monotonic() - began:.0f} s", flush=True)
