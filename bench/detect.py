@@ -122,5 +122,5 @@ def _results(settings: Settings) -> Iterator[Consumer]:
 
 
 async def _store(settings: Settings, photographs: list[bytes]) -> list[str]:
-    store = Store(settings.objects_url)
+    store = Store(settings.objects_url, 10_000_000)
     return [await store.put(f"scene-{n}.jpg", data) for n, data in enumerate(photographs)]

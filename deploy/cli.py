@@ -68,12 +68,19 @@ def send(
 def sql(query: Annotated[str, typer.Argument(help='Like "select * from images limit 5".')]) -> None:
     """Run a read-only query over the view and print a table. Tables: images, detections, objects,
     failures, retries, offsets."""
+    from duckdb import StatementType
+
     from streams import lake
 
     settings = Settings.load()
     with lake.connect(settings, read_only=True) as view:
         view.execute("USE lake")
         lake.lock(view, settings)
+        if any(
+            s.type not in (StatementType.SELECT, StatementType.EXPLAIN)
+            for s in view.extract_statements(query)
+        ):
+            raise ValueError("only queries are run here: SELECT, DESCRIBE, SHOW, EXPLAIN")
         result = view.execute(query)
         table = Table(*[column[0] for column in result.description or ()])
         rows = result.fetchmany(1000)
@@ -121,7 +128,9 @@ def main() -> None:
     except Exception as error:
         if not isinstance(error, _expected()):
             raise
-        failure.print(str(error) or type(error).__name__, soft_wrap=True)
+        from streams.lake import without_password
+
+        failure.print(without_password(str(error)) or type(error).__name__, soft_wrap=True)
         sys.exit(1)
 
 

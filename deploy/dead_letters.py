@@ -21,7 +21,7 @@ def list_(
     everything: Annotated[bool, typer.Option("--all", help="Those that were retried, too.")] = False,
 ) -> None:
     """List dead letters, newest first."""
-    from streams.dead_letters import find
+    from streams.dead_letters import MOST, find
 
     table = Table(*(Column(name, no_wrap=True) for name in ("id", "when", "stage")), "reason")
     letters = find(Settings.load(), retried=everything)
@@ -31,7 +31,7 @@ def list_(
         table.add_row(str(letter.dead_letter_id)[:8], when, letter.stage, reason)
     if letters:
         console.print(table)
-    console.print(f"{len(letters)} dead letters")
+    console.print(f"{len(letters)} dead letters" + (", the newest" if len(letters) == MOST else ""))
 
 
 @commands.command()
@@ -61,8 +61,13 @@ def retry(
     settings = Settings.load()
     settings.require("kafka_bootstrap_servers")
     found = dead_letters.find(settings) if everything else _letters(letter_ids or [])
-    dead_letters.retry(settings, found)
-    console.print(f"{len(found)} messages are back on the log")
+    whole = [letter for letter in found if letter.message_value] if everything else found
+    dead_letters.retry(settings, whole)
+    console.print(f"{len(whole)} messages are back on the log")
+    if len(found) > len(whole):
+        console.print(f"{len(found) - len(whole)} hold no message to put back; see `show`")
+    if len(found) == dead_letters.MOST:
+        console.print("there may be more: say --all again once these are done")
 
 
 def _letters(ids: list[str]) -> list[DeadLetter]:

@@ -32,7 +32,7 @@ def create_app(settings: Settings) -> FastAPI:
     """The FastAPI app; it connects to PostgreSQL and Kafka when it starts."""
     settings.require("kafka_bootstrap_servers", "catalog_url")
     pool = claims_pool(settings.catalog_url.get_secret_value())
-    claims, store, view = Claims(pool), Store(settings.objects_url), View(settings)
+    claims, store, view = Claims(pool), Store(settings.objects_url, settings.max_upload_size), View(settings)
 
     gateway = Gateway(settings, Codec.from_url(settings.schema_registry_url), store, claims)
 

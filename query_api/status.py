@@ -42,7 +42,7 @@ class Log:
         )
         self._looked = 0.0
         self._lock = asyncio.Lock()
-        self._seen: dict[str, Any] = {}
+        self._seen: dict[str, Any] | KafkaException = {}
 
     async def look(self) -> dict[str, Any]:
         """`{"ends": {topic: offset}, "detected": offset}`, each the sum over partitions.
@@ -51,8 +51,13 @@ class Log:
         """
         async with self._lock:
             if time.monotonic() - self._looked > KEEP_S:
-                self._seen = await asyncio.to_thread(self._look)
+                try:
+                    self._seen = await asyncio.to_thread(self._look)
+                except KafkaException as error:
+                    self._seen = error  # so that not each request waits for what does not answer
                 self._looked = time.monotonic()
+        if isinstance(self._seen, KafkaException):
+            raise self._seen
         return self._seen
 
     def _look(self) -> dict[str, Any]:

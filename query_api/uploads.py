@@ -92,11 +92,11 @@ def _captured_at(form: FormData) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(str(text))
-    except ValueError as error:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise Problem(
             422, f"captured_at must be an ISO 8601 time like 2026-01-31T12:00:00Z, not {text!r}"
         ) from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _attributes(form: FormData) -> dict[str, str]:

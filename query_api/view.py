@@ -19,6 +19,11 @@ from streams.settings import Settings
 
 QUERIES = lake.read_statements(files("query_api").joinpath("queries.sql").read_text())
 SNAPSHOT = "SELECT max(snapshot_id) FROM lake.ducklake_snapshot"
+LOST = (
+    duckdb.IOException, duckdb.CatalogException, duckdb.TransactionException, duckdb.ConnectionException,
+    duckdb.FatalException, duckdb.InternalException,
+)  # fmt: skip
+"""What a connection raises that will not come to itself again."""
 log = logging.getLogger(__name__)
 
 
@@ -85,7 +90,7 @@ class View:
                     result = cursor.execute(sql, dict(parameters))
                     names = [column[0] for column in result.description]
                     return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
-            except (duckdb.IOException, duckdb.CatalogException, duckdb.TransactionException) as error:
+            except LOST as error:
                 self._forget(connection)
                 if last_try:
                     raise ViewUnavailable("the view's catalog does not answer") from error

@@ -19,6 +19,9 @@ from streams.settings import Settings
 from streams.topics import FAILED, LIBRDKAFKA
 from streams.views import Headers, unpack_headers
 
+MOST = 1000
+"""Dead letters looked at in one call."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
@@ -40,7 +43,7 @@ class DeadLetter:
 
 
 def find(
-    settings: Settings, ids: Sequence[str] = (), *, retried: bool = False, count: int = 1000
+    settings: Settings, ids: Sequence[str] = (), *, retried: bool = False, count: int = MOST
 ) -> list[DeadLetter]:
     """Dead letters, newest first; those whose id begins with one of `ids`, or all.
 

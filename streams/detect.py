@@ -177,7 +177,9 @@ def create_app(settings: Settings) -> faust.App:
             model: Model = DummyModel()
             if settings.mode == "real":
                 model = await resources.enter_async_context(KServeModel(settings))
-            detector = Detector(settings, codec, Store(settings.objects_url), model, stopping)
+            detector = Detector(
+                settings, codec, Store(settings.objects_url, settings.max_upload_size), model, stopping
+            )
 
             async def finish(event: Any) -> None:
                 record = await detector.outcome(event.message)

@@ -17,4 +17,5 @@ def cloud_event_headers(record: Record, traceparent: bytes | None = None) -> lis
         ("ce_source", b"/circles"),
         ("content-type", b"application/avro"),
     ]
-    return [*headers, ("traceparent", traceparent)] if traceparent else headers
+    # W3C Trace Context: 55 characters; anything longer is none, and might not fit the topic.
+    return [*headers, ("traceparent", traceparent)] if traceparent and len(traceparent) <= 55 else headers

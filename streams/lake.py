@@ -39,7 +39,7 @@ def connect(settings: Settings, *, read_only: bool) -> duckdb.DuckDBPyConnection
         connection.execute(f"ATTACH {catalog} AS lake ({options})")
     except duckdb.Error as error:
         connection.close()
-        raise duckdb.IOException(_without_password(str(error))) from None
+        raise duckdb.IOException(without_password(str(error))) from None
     return connection
 
 
@@ -85,6 +85,7 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _without_password(text: str) -> str:
+def without_password(text: str) -> str:
+    """A message of PostgreSQL's or DuckDB's without the password that they quote."""
     text = re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)
     return re.sub(r"(password\s*=\s*)('[^']*'|\S+)", r"\1***", text)

@@ -31,6 +31,7 @@ from streams.views import Keys, Message, Rows, fold, keys
 Offsets = dict[tuple[str, int], int]
 """Next offset to fold, by topic and partition."""
 log = logging.getLogger("streams.materialize")
+_LATEST_S = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 _RECORDS = {topic.name: topic.records for topic in TOPICS}
 
 
@@ -48,7 +49,8 @@ def run(settings: Settings, stop: threading.Event) -> None:
                 _fold_until(stop, settings, consumer, view, codec, offsets)
         except (duckdb.Error, psycopg.OperationalError) as error:
             # Nothing was committed, or all was: the stored offsets say which, and are read again.
-            log.warning("the catalog does not answer; again in %.1f s: %s", pause, str(error).splitlines()[0])
+            said = lake.without_password(f"{type(error).__name__}: {error}").splitlines()[0]
+            log.warning("not committed; again in %.1f s: %s", pause, said)
             stop.wait(pause)
             pause = min(pause * 2, 5)
 
@@ -121,7 +123,8 @@ def decoded(message: KafkaMessage, codec: Codec) -> Message:
         record = codec.decode(message.value(), _RECORDS[topic])
     except InvalidRecord as error:
         record = error
-    timestamp = datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC)
+    # A producer may claim any time, also one that no calendar has.
+    timestamp = datetime.fromtimestamp(min(max(message.timestamp()[1] / 1000, 0), _LATEST_S), UTC)
     headers: Any = tuple(message.headers() or ())
     return Message(topic, partition, offset, timestamp, message.key(), message.value(), headers, record)
 
@@ -183,7 +186,10 @@ def _seek(consumer: Consumer, view: duckdb.DuckDBPyConnection) -> Offsets:
     """Assign every partition at its stored offset; new partitions begin at their log's start."""
     stored, offsets = _stored(view), Offsets()
     for topic in TOPICS:
-        for partition in consumer.list_topics(topic.name, timeout=10).topics[topic.name].partitions:
+        found = consumer.list_topics(topic.name, timeout=10).topics[topic.name]
+        if found.error or not found.partitions:
+            raise KafkaException(found.error or f"{topic.name} has no partitions")
+        for partition in found.partitions:
             low, high = consumer.get_watermark_offsets(TopicPartition(topic.name, partition), timeout=10)
             at = offsets[topic.name, partition] = stored.get((topic.name, partition), low)
             if not low <= at <= high:

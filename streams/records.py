@@ -49,6 +49,12 @@ class ImageUploaded:
     def __post_init__(self) -> None:
         if not _SHA256.fullmatch(self.sha256):
             raise ValueError(f"sha256 must be 64 lower-case hex digits, not {self.sha256[:80]!r}")
+        if self.content_type not in CONTENT_TYPES:
+            known = ", ".join(CONTENT_TYPES)
+            raise ValueError(f"content_type must be one of {known}, not {self.content_type[:80]!r}")
+        texts = (self.project_id, self.source_id, self.uri, *self.attributes, *self.attributes.values())
+        if (length := sum(map(len, texts))) > MOST_TEXT:
+            raise ValueError(f"all texts together may have {MOST_TEXT} characters, not {length}")
         for name in _LIMITS:
             if not 0 < getattr(self, name) < _LIMITS[name]:
                 raise ValueError(
@@ -197,6 +203,9 @@ def dead_letter_id(stage: str, topic: str, partition: int, offset: int) -> UUID:
     return uuid5(_DEAD_LETTERS, f"{stage}/{topic}/{partition}/{offset}")
 
 
+CONTENT_TYPES = ("image/jpeg", "image/png", "image/webp")
+MOST_TEXT = 100_000
+"""Characters of an upload's texts: parts of them go into its outcome, which has to fit a message, too."""
 MOST_REASON, MOST_KEPT_BYTES = 2_000, 3_000_000
 _LIMITS = {"width": 2**31, "height": 2**31, "size_bytes": 2**63}
 _SHA256 = re.compile("[0-9a-f]{64}")

@@ -59,7 +59,7 @@ class Settings(BaseSettings):
         20,
         gt=0,
         le=50,
-        description="seconds for one image, retries included; below the rebalance timeout (60)",
+        description="seconds for one image, retries included",
     )
     model_service_retries: int = Field(3, ge=0, le=20, description="further tries within that time")
     model_concurrency: int = Field(4, ge=1, le=256, description="model calls under way at once in a worker")

@@ -18,10 +18,14 @@ from streams.errors import ObjectUnreadable, StoreUnavailable
 
 
 class Store:
-    """A folder (`file://`) or a bucket (`s3://bucket/prefix`), addressed by the URIs of its objects."""
+    """A folder (`file://`) or a bucket (`s3://bucket/prefix`), addressed by the URIs of its objects.
 
-    def __init__(self, url: str) -> None:
+    Objects of more than `max_bytes` are not read.
+    """
+
+    def __init__(self, url: str, max_bytes: int) -> None:
         self.url = url.rstrip("/")
+        self._max_bytes = max_bytes
         self._folder: Path | None = None
         self._store: ObjectStore
         if urlsplit(url).scheme == "file":
@@ -53,10 +57,14 @@ class Store:
         return self.uri(key)
 
     async def get(self, uri: str, *, size_bytes: int, sha256: str | None = None) -> bytes:
-        """The object's bytes. Raises ObjectUnreadable when it is missing, outside this store, of another
-        size, or hashes to another SHA-256; StoreUnavailable when the store does not answer.
+        """The object's bytes.
+
+        Raises ObjectUnreadable when it is missing, outside this store, too large, of another size, or
+        hashes to another SHA-256; StoreUnavailable when the store does not answer.
         """
         key = self._key(uri)
+        if size_bytes > self._max_bytes:
+            raise ObjectUnreadable(f"{uri} has {size_bytes} bytes; at most {self._max_bytes} are read")
         try:
             result = await obstore.get_async(self._store, key)
             if result.meta["size"] != size_bytes:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import uuid_utils.compat as uuids
 from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from PIL import Image
 
 from deploy.local.services import pipeline
@@ -86,6 +87,15 @@ def read_all(settings: Settings, topic: Topic) -> list[Record]:
         found.append(Codec().decode(message.value()))
     consumer.close()
     return found
+
+
+def limit_messages(settings: Settings, topic: Topic, max_bytes: int) -> None:
+    """Make the broker refuse larger messages on a topic."""
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers, "log_level": 0})
+    entry = ConfigEntry("max.message.bytes", str(max_bytes), incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, topic.name, incremental_configs=[entry])
+    for future in admin.incremental_alter_configs([resource]).values():
+        future.result()
 
 
 def query(settings: Settings, sql: str) -> list[tuple[Any, ...]]:

@@ -15,7 +15,7 @@ from streams.records import ImageFailed, ImageUploaded
 from streams.settings import Settings
 from streams.topics import DETECT_GROUP, DETECTED, FAILED, UPLOADED
 from tests.integration.conftest import Fresh
-from tests.integration.flow import picture, produce, read_all, stages, uploaded, wait_until
+from tests.integration.flow import limit_messages, picture, produce, read_all, stages, uploaded, wait_until
 from tests.integration.model_server import CIRCLE, model_server
 
 
@@ -134,25 +134,15 @@ def test_an_outcome_that_the_broker_refuses_keeps_its_event_on_the_log(fresh: Fr
     """Trap 4: an un-awaited send that fails would be logged, and its source offset committed."""
     with model_server() as model:
         settings = fresh(model_server_url=model.url)
-        admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers, "log_level": 0})
-        set_limit(admin, 100)
+        limit_messages(settings, DETECTED, 100)
         model.release.set()
         with stages(settings, "worker"):
             produce(settings, UPLOADED, *stored(settings, 4))
             log = settings.data_dir / "logs" / "worker.log"
             wait_until(lambda: log.read_text().count("MessageSizeTooLarge") >= 2)
             assert committed(settings) == 0
-            set_limit(admin, 1_000_000)
+            limit_messages(settings, DETECTED, 1_000_000)
             wait_until(lambda: len(set(images_of(settings))) == 4)
-
-
-def set_limit(admin: AdminClient, max_bytes: int) -> None:
-    from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
-
-    entry = ConfigEntry("max.message.bytes", str(max_bytes), incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ResourceType.TOPIC, DETECTED.name, incremental_configs=[entry])
-    for future in admin.incremental_alter_configs([resource]).values():
-        future.result()
 
 
 def test_two_workers_share_the_images_and_one_may_die(fresh: Fresh, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def store(s3: str, monkeypatch: pytest.MonkeyPatch) -> Store:
         "AWS_REGION": "us-east-1",
     }.items():
         monkeypatch.setenv(name, value)
-    return Store("s3://images/prefix")
+    return Store("s3://images/prefix", 10_000_000)
 
 
 def test_an_image_in_a_bucket_comes_back_verified(store: Store) -> None:
@@ -70,7 +70,7 @@ def test_an_image_in_a_bucket_comes_back_verified(store: Store) -> None:
 
 def test_a_bucket_that_is_away_is_no_missing_image(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_ports(1)[0]}")
-    away = Store("s3://images/prefix")
+    away = Store("s3://images/prefix", 10_000_000)
 
     async def ask() -> None:
         assert not await away.ready()

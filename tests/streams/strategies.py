@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from streams.errors import InvalidRecord
 from streams.records import (
     CIRCLE,
+    CONTENT_TYPES,
     Circles,
     CirclesDetected,
     DeadLetterRetried,
@@ -57,7 +58,7 @@ UPLOADS = st.builds(
     source_id=TEXT,
     uri=TEXT,
     sha256=st.binary(min_size=32, max_size=32).map(bytes.hex),
-    content_type=TEXT,
+    content_type=st.sampled_from(CONTENT_TYPES),
     width=INTS.filter(bool),
     height=INTS.filter(bool),
     size_bytes=LONGS.filter(bool),

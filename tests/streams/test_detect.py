@@ -46,7 +46,8 @@ class Delivery:
 def stored(folder: Path, data: bytes = IMAGE, **more: Any) -> ImageUploaded:
     """An event whose image lies in the store."""
     settings = Settings(data_dir=folder, storage_url="")
-    uri = asyncio.run(Store(settings.objects_url).put(f"{hashlib.md5(data).hexdigest()}.png", data))  # noqa: S324
+    name = f"{hashlib.sha256(data).hexdigest()[:16]}.png"
+    uri = asyncio.run(Store(settings.objects_url, 10_000_000).put(name, data))
     facts = {"uri": uri, "sha256": hashlib.sha256(data).hexdigest(), "size_bytes": len(data)}
     return uploaded(**facts | more)
 
@@ -64,7 +65,7 @@ def outcomes(
 
     async def run() -> list[Outcome]:
         async with KServeModel(settings, httpx.MockTransport(server)) as model:
-            detector = Detector(settings, Codec(), Store(settings.objects_url), model, stopping)
+            detector = Detector(settings, Codec(), Store(settings.objects_url, 10_000_000), model, stopping)
             messages = [Delivery(value, offset=1207 + n) for n, value in enumerate(values)]
             together = asyncio.gather(*map(detector.outcome, messages))
             return await asyncio.wait_for(together, PATIENCE_S)

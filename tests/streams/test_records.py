@@ -62,6 +62,8 @@ def test_the_first_circle_that_cannot_be_is_named(field: str, value: float) -> N
         ({"sha256": ""}, "sha256 must be 64 lower-case hex digits, not ''"),
         ({"sha256": "A" * 64}, "sha256 must be"),
         ({"sha256": "0" * 64 + "\n"}, "sha256 must be"),
+        ({"content_type": "text/html"}, "content_type must be one of image/jpeg, image/png, image/webp"),
+        ({"project_id": "x" * 100_001}, "all texts together may have 100000 characters"),
         ({"width": 0}, "width must be above 0 and below 2147483648, not 0"),
         ({"height": -1}, "height must be above 0 .*, not -1"),
         ({"size_bytes": 0}, "size_bytes must be above 0 .*, not 0"),

@@ -17,7 +17,7 @@ SHA256 = hashlib.sha256(DATA).hexdigest()
 
 
 def store(folder: Path) -> Store:
-    return Store((folder / "objects").as_uri())
+    return Store((folder / "objects").as_uri(), 10_000_000)
 
 
 def put(there: Store, key: str = "a.png", data: bytes = DATA) -> str:
@@ -132,7 +132,7 @@ def test_a_bucket_that_does_not_answer_is_unavailable_not_unreadable(monkeypatch
         monkeypatch.setenv(f"AWS_{name}", value)
     monkeypatch.setenv("AWS_ENDPOINT", "http://127.0.0.1:1")
     monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
-    bucket = Store("s3://bucket/prefix")
+    bucket = Store("s3://bucket/prefix", 10_000_000)
     assert not asyncio.run(bucket.ready())
     with pytest.raises(StoreUnavailable):
         get(bucket, "s3://bucket/prefix/a.png")
