@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     )
     postgres_port: int = Field(0, ge=0, le=65535, description="of its PostgreSQL; 0: any free one")
     model_port: int = Field(0, ge=0, le=65535, description="of its model server; 0: any free one")
-    topic_partitions: int = Field(12, ge=1, description="of each topic; far more than workers (see scaling)")
+    topic_partitions: int = Field(12, ge=1, description="of each topic; far more than workers")
     topic_replication: int = Field(1, ge=1, description="replicas of each topic")
     topic_retention_days: float = Field(
         -1, description="-1 keeps the log for good, so that it can be replayed"
