@@ -98,9 +98,8 @@ class Detector:
             raise
         except Exception as error:
             # A bug of ours, too: it would come again at each redelivery and hold up the whole partition.
-            log.warning(
-                "dead letter for %s[%d]@%d: %s", message.topic, message.partition, message.offset, error
-            )
+            place = f"{message.topic}[{message.partition}]@{message.offset}"
+            log.warning("dead letter for %s: %s: %s", place, type(error).__name__, error)
             return dead_letter(STAGE, message, header_pairs(message), error, datetime.now(UTC), uploaded)
 
     async def _read(self, uploaded: ImageUploaded) -> bytes:

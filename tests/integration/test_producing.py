@@ -22,7 +22,7 @@ def test_the_example_puts_an_image_on_the_log_and_it_is_detected(fresh: Fresh, t
     (settings.data_dir / "objects").mkdir()
     environment = {
         **os.environ,
-        "STORE": str(settings.data_dir / "objects"),
+        "STORE": os.path.relpath(settings.data_dir / "objects"),  # as in the command it is printed with
         "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
     }
     with stages(settings, "worker", "materializer"):
