@@ -9,37 +9,44 @@ from numpy.typing import NDArray
 
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
 
-FIELDS = ("x", "y", "radius", "score", "x_min", "y_min", "x_max", "y_max")
+FIELDS = (
+    "x", "y", "radius", "score", "x_min", "y_min", "x_max", "y_max", "major", "minor", "angle",
+)  # fmt: skip
 
 CIRCLE = np.dtype([(field, np.float32) for field in FIELDS])
 """One circle, in pixels of the image as stored; pixel (0, 0) covers [0, 1) x [0, 1).
 
 Centre and radius are those of the whole circle (of one seen at an angle: the circle of equal
-area). The box bounds its outline and is clipped to the image.
+area). The box bounds its outline and is clipped to the image. The outline is the ellipse with
+half axes `major` >= `minor`, the major one turned by `angle` radians from x towards y, in
+[-pi/2, pi/2); of a circle seen from above both are its radius and the angle is 0.
 """
 
 Circles: TypeAlias = NDArray[np.void]
 """Shape (n,), dtype CIRCLE, highest score first."""
 
 
-def make(
-    centre: FloatArray,
-    radius: FloatArray,
-    score: FloatArray,
-    half_box: FloatArray,
-    extent: tuple[int, int],
-) -> Circles:
+def make(ellipses: FloatArray, score: FloatArray, extent: tuple[int, int]) -> Circles:
     """Box the circles, order them by score, leave out what breaks a law of `is_valid`.
 
-    centre, half_box: (n, 2); radius, score: (n,); extent: (width, height) of the image. Pixels.
+    ellipses: (n, 5) rows of x, y, half axes a and b, and the angle of a, in pixels and radians;
+    score: (n,); extent: (width, height) of the image.
     """
-    found = np.zeros(len(centre), dtype=CIRCLE)
-    found["x"], found["y"] = centre[:, 0], centre[:, 1]
-    found["radius"], found["score"] = radius, score
-    low = np.clip(centre - half_box, 0, extent)
-    high = np.clip(centre + half_box, 0, extent)
-    found["x_min"], found["y_min"] = low[:, 0], low[:, 1]
-    found["x_max"], found["y_max"] = high[:, 0], high[:, 1]
+    x, y, a, b, angle = np.asarray(ellipses, dtype=float).reshape(-1, 5).T
+    cos, sin = np.cos(angle), np.sin(angle)
+    half_width, half_height = np.hypot(a * cos, b * sin), np.hypot(a * sin, b * cos)
+    width, height = extent
+    turned = np.where(a >= b, angle, angle + np.pi / 2)
+    columns = (
+        x, y, np.sqrt(np.maximum(a * b, 0)), score,
+        np.clip(x - half_width, 0, width), np.clip(y - half_height, 0, height),
+        np.clip(x + half_width, 0, width), np.clip(y + half_height, 0, height),
+        np.maximum(a, b), np.minimum(a, b),
+        np.where(a == b, 0, (turned + np.pi / 2) % np.pi - np.pi / 2),
+    )  # fmt: skip
+    found = np.zeros(len(x), dtype=CIRCLE)
+    for field, column in zip(FIELDS, columns, strict=True):
+        found[field] = column
     found = found[is_valid(found)]
     return found[np.argsort(-found["score"], kind="stable")]
 

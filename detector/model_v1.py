@@ -42,17 +42,11 @@ def detect(image: NDArray[np.uint8]) -> Circles:
     score = scores(planes, found)
     found, score = found[score >= MIN_SCORE], score[score >= MIN_SCORE]
     kept = select(found[:, :2], np.sqrt(found[:, 2] * found[:, 3]), score)
-    x, y, a, b, angle = found[kept].T
-    cos, sin = np.cos(angle), np.sin(angle)
-    half_box = np.stack([np.hypot(a * cos, b * sin), np.hypot(a * sin, b * cos)], axis=1)
+    ellipses = found[kept].astype(float)
     back = np.array([width / size[0], height / size[1]])
-    return make(
-        centre=(np.stack([x, y], axis=1) + 0.5) * back,
-        radius=np.sqrt(a * b * back.prod()),
-        score=score[kept],
-        half_box=half_box * back,
-        extent=(width, height),
-    )
+    ellipses[:, :2] = (ellipses[:, :2] + 0.5) * back
+    ellipses[:, 2:4] *= np.sqrt(back.prod())
+    return make(ellipses, score[kept], (width, height))
 
 
 def lightness_and_colour(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

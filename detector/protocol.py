@@ -77,6 +77,6 @@ def answer(circles: Circles, label: str) -> bytes:
             "label": label,
             "score": score,
         }
-        for x, y, radius, score, x_min, y_min, x_max, y_max in rows
+        for x, y, radius, score, x_min, y_min, x_max, y_max, *_ellipse in rows
     ]
     return orjson.dumps({"predictions": predictions})

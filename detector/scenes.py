@@ -36,8 +36,8 @@ def render(seed: int, width: int = 640, height: int = 480) -> Scene:
     for (x, y), r in zip(centre, radius, strict=True):
         cast_shadow(random, canvas, x, y, r, light)
         draw_disc(random, canvas, x, y, r, light)
-    half_box = np.stack([radius, radius], axis=1)
-    truth = make(centre, radius, np.ones(len(radius)), half_box, (width, height))
+    ellipses = np.column_stack([centre, radius, radius, np.zeros_like(radius)])
+    truth = make(ellipses, np.ones(len(radius)), (width, height))
     return Scene(photograph(random, canvas), truth)
 
 

@@ -19,8 +19,8 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from detector import CIRCLE, Circles
-from detector.models import MODELS
+from detector import CIRCLE, Circles, models
+from detector.models import Model
 from detector.scenes import render
 from detector.server import create_app
 
@@ -185,10 +185,10 @@ def test_the_body_is_measured_as_it_comes(headers: dict[str, str]) -> None:
 
 
 def test_a_fault_in_a_model_is_told_without_its_inside(picture: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(_image: object) -> None:
+    def broken(_image: object) -> Circles:
         raise RuntimeError("secret")
 
-    monkeypatch.setitem(MODELS, ("circles", "1"), broken)
+    monkeypatch.setattr(models, "MODELS", (Model("circles", "1", broken),))
     with TestClient(create_app(), raise_server_exceptions=False) as client:
         response = client.post(PREDICT, json=instances(picture))
     assert (response.status_code, response.json()) == (500, {"error": "internal error"})
@@ -207,7 +207,7 @@ def test_at_most_one_detection_per_core(picture: str, monkeypatch: pytest.Monkey
             at_once -= 1
         return np.empty(0, CIRCLE)
 
-    monkeypatch.setitem(MODELS, ("circles", "1"), slow)
+    monkeypatch.setattr(models, "MODELS", (Model("circles", "1", slow),))
     monkeypatch.setattr("os.cpu_count", lambda: 3)
 
     async def send_many() -> list[int]:
@@ -221,7 +221,12 @@ def test_at_most_one_detection_per_core(picture: str, monkeypatch: pytest.Monkey
 
 def test_a_caller_that_gave_up_is_not_worked_for(picture: str, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[object] = []
-    monkeypatch.setitem(MODELS, ("circles", "1"), calls.append)
+
+    def record(image: object) -> Circles:
+        calls.append(image)
+        return np.empty(0, CIRCLE)
+
+    monkeypatch.setattr(models, "MODELS", (Model("circles", "1", record),))
     body = orjson.dumps(instances(picture))
     events: Iterator[dict[str, Any]] = iter(
         [{"type": "http.request", "body": body}, {"type": "http.disconnect"}]
