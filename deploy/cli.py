@@ -13,6 +13,7 @@ import typer
 from rich.table import Table
 
 from deploy import dead_letters
+from deploy.evaluate import evaluate
 from deploy.terminal import console, failure
 from streams.settings import MissingSetting, Settings
 
@@ -25,6 +26,7 @@ cli = typer.Typer(
     help="Images in, circles out: a streaming vision system on a message log.",
 )
 cli.add_typer(dead_letters.commands, name="dead-letters")
+cli.command()(evaluate)
 
 
 @cli.command()

@@ -21,7 +21,7 @@ import mode
 import numpy as np
 
 from streams.codec import Codec
-from streams.errors import ModelUnavailable, RegistryUnavailable, StoreUnavailable
+from streams.errors import ModelRefuses, ModelUnavailable, RegistryUnavailable, StoreUnavailable
 from streams.gate import Gate, Stopping
 from streams.headers import cloud_event_headers
 from streams.model import Answer, DummyModel, KServeModel, Model
@@ -127,7 +127,7 @@ class Detector:
                     await turn.enter_async_context(self._calls)
                     return await self._model.detect(image)
             except ModelUnavailable as error:
-                failed += 1
+                failed += not isinstance(error, ModelRefuses)
                 if failed >= MOST_FAILED_CALLS:
                     raise ModelUnavailable(
                         f"failed {failed} times on this image, the last with: {error}"

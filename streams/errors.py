@@ -42,6 +42,13 @@ class ModelUnavailable(Exception):
     """The model server does not answer in time. The stage waits; no offset advances."""
 
 
+class ModelRefuses(ModelUnavailable):
+    """The model server answers, but serves nobody now: busy, no model loaded, no permission for us.
+
+    The stage waits, however long; no offset advances. No image is to blame for it.
+    """
+
+
 class InvalidModelAnswer(Exception):
     """The model answered, but not with circles. The message becomes a dead letter; its offset advances."""
 

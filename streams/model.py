@@ -1,29 +1,31 @@
-"""The model as a stage sees it: image bytes to circles, over KServe V1 or, in dummy mode, without a server.
-
-Protocol: KServe V1 data plane, `POST /v1/models/{name}:predict` (with `/versions/{version}` as in
-TensorFlow Serving's REST API where a version is asked for).
-"""
+"""The model as a stage sees it: image bytes to circles, over KServe or, in dummy mode, without a server."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 import httpx
 import numpy as np
-import orjson
 import stamina
 
-from streams.errors import InvalidModelAnswer, ModelUnavailable
-from streams.records import CIRCLE, Circles, invalid_circles
+from streams import kserve, kserve_v2
+from streams.errors import InvalidModelAnswer, ModelRefuses, ModelUnavailable
+from streams.kserve import Headers
+from streams.kserve_v1 import V1
+from streams.kserve_v2 import V2
+from streams.records import CIRCLE, Circles
 from streams.settings import Settings
 
 MAX_ANSWER_BYTES = 16_000_000
-MAX_CIRCLES = 20_000
-"""More would not fit a message of the log (48 bytes each, 1 MiB in all)."""
+
+CANNOT_NOW = (408, 425, 429, 502, 503, 504)
+"""Statuses of a server, or of a proxy before it, that may do better later."""
+
+REFUSALS = (401, 403, 404, 405, 429)
+"""A model not loaded, a missing token, too many calls: nothing that the image is to blame for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +61,29 @@ class DummyModel:
 
 
 class KServeModel:
-    """A model behind a KServe V1 server. Use as a context manager."""
+    """A model behind a KServe server. Use as a context manager.
 
-    def __init__(self, settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    Unless a protocol is set, the model's metadata is asked for before the first image, and again after
+    the server was away: V2, where it has the tensors we know, takes the image and gives the circles as
+    bytes; else V1.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        transport: httpx.AsyncBaseTransport | None = None,
+        *,
+        min_score: float | None = None,
+    ) -> None:
+        """min_score: circles from there on, of a server that lets its callers choose."""
         settings.require("model_server_url")
         self._settings = settings
-        self._path = f"/v1/models/{settings.model_name}"
-        if settings.model_version:
-            self._path += f"/versions/{settings.model_version}"
+        self._set = {"v1": V1, "v2": V2}.get(settings.model_protocol)
+        self._spoken = self._set
+        self._asking = asyncio.Lock()
+        self._parameters: dict[str, str | float] = {"label": settings.model_label}
+        if min_score is not None:
+            self._parameters["min_score"] = min_score
         self._http = httpx.AsyncClient(
             base_url=settings.model_server_url,
             transport=transport,
@@ -83,11 +100,16 @@ class KServeModel:
         await self._http.aclose()
 
     async def ready(self) -> bool:
-        """Whether the server answers 200 for this model; the body is not looked at."""
-        try:
-            return (await self._http.get(self._path, timeout=2)).status_code == 200
-        except httpx.HTTPError:
-            return False
+        """Whether the server answers 200 for this model, in a protocol it may be asked in; the body is
+        not looked at."""
+        for protocol in (self._set,) if self._set else (V1, V2):
+            try:
+                response = await self._http.get(self._path(protocol) + protocol.ready_path, timeout=2)
+            except httpx.HTTPError:
+                return False
+            if response.status_code == 200:
+                return True
+        return False
 
     async def detect(self, image: bytes) -> Answer:
         """Find circles, within the total time of the settings, retries included.
@@ -95,12 +117,6 @@ class KServeModel:
         Raises ModelUnavailable when no answer came in time or the server cannot serve now, and
         InvalidModelAnswer when it answered anything that is not circles.
         """
-        request = orjson.dumps(
-            {
-                "instances": [{"image": {"b64": base64.b64encode(image).decode()}}],
-                "parameters": {"label": self._settings.model_label},
-            }
-        )
         started = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(self._settings.model_service_timeout):
@@ -113,18 +129,60 @@ class KServeModel:
                     wait_jitter=0.5,
                 ):
                     with attempt:
-                        body, headers = await self._post(request)
+                        said = await self._ask(image)
         except TimeoutError as error:
             raise ModelUnavailable(f"no answer within {self._settings.model_service_timeout:g} s") from error
         latency_ms = (asyncio.get_running_loop().time() - started) * 1000
-        version = self._settings.model_version or headers.get("model-version", "unversioned")
-        return Answer(self._settings.model_name, version, latency_ms, parse_predictions(body))
+        version = self._settings.model_version or said.version or "unversioned"
+        return Answer(self._settings.model_name, version, latency_ms, said.circles)
 
-    async def _post(self, request: bytes) -> tuple[bytes, httpx.Headers]:
-        url = f"{self._path}:predict"
-        json_type = {"content-type": "application/json"}
+    async def _ask(self, image: bytes) -> kserve.Said:
         try:
-            async with self._http.stream("POST", url, content=request, headers=json_type) as response:
+            protocol = await self._protocol()
+            return await self._predict(protocol, image)
+        except ModelUnavailable:
+            self._spoken = self._set  # what comes back may be another server
+            raise
+
+    async def _predict(self, protocol: kserve.Protocol, image: bytes) -> kserve.Said:
+        request = protocol.request(image, self._parameters)
+        path = self._path(protocol) + protocol.predict_path
+        status, body, headers = await self._exchange("POST", path, request.content, request.headers)
+        if status == 200:
+            return protocol.read(body, headers)
+        said = f"the model server answered {status}: {body[:300].decode(errors='replace')}"
+        if is_refusal(status, headers):
+            raise ModelRefuses(said)
+        if status in CANNOT_NOW or status < 400 or status >= 500:
+            raise ModelUnavailable(said)
+        raise InvalidModelAnswer(said)
+
+    async def _protocol(self) -> kserve.Protocol:
+        async with self._asking:  # a batch begins with one question, not with one for each image
+            if self._spoken is None:
+                self._spoken = V2 if await self._speaks_v2() else V1
+            return self._spoken
+
+    async def _speaks_v2(self) -> bool:
+        try:
+            status, body, headers = await self._exchange("GET", self._path(V2))
+        except InvalidModelAnswer:  # too long to be metadata
+            return False
+        if status in CANNOT_NOW:
+            kind = ModelRefuses if is_refusal(status, headers) else ModelUnavailable
+            raise kind(f"the model server answered {status} when asked for the model's metadata")
+        return status == 200 and kserve_v2.is_spoken(body)
+
+    def _path(self, protocol: kserve.Protocol) -> str:
+        path = f"/{protocol.name}/models/{self._settings.model_name}"
+        return f"{path}/versions/{self._settings.model_version}" if self._settings.model_version else path
+
+    async def _exchange(
+        self, method: str, path: str, content: bytes = b"", headers: Headers | None = None
+    ) -> tuple[int, bytes, Headers]:
+        """Status, body and headers of an answer. Raises ModelUnavailable, InvalidModelAnswer."""
+        try:
+            async with self._http.stream(method, path, content=content, headers=headers) as response:
                 body = bytearray()
                 async for chunk in response.aiter_bytes():
                     body += chunk
@@ -132,43 +190,9 @@ class KServeModel:
                         raise InvalidModelAnswer(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
         except httpx.HTTPError as error:
             raise ModelUnavailable(f"{type(error).__name__}: {error}") from error
-        status = response.status_code
-        if status == 200:
-            return bytes(body), response.headers
-        said = f"the model server answered {status}: {body[:300].decode(errors='replace')}"
-        # A model not loaded, a missing token, a redirect are for an operator; the rest is about this image.
-        if status in (401, 403, 404, 405, 408, 425, 429) or status < 400 or status >= 500:
-            raise ModelUnavailable(said)
-        raise InvalidModelAnswer(said)
+        return response.status_code, bytes(body), response.headers
 
 
-def parse_predictions(body: bytes) -> Circles:
-    """The circles of a KServe V1 answer, best score first. Raises InvalidModelAnswer."""
-    try:
-        predictions = orjson.loads(body)["predictions"]
-        if not isinstance(predictions, list):
-            raise TypeError("predictions is no list")
-        rows = [_row(prediction) for prediction in predictions]
-        with np.errstate(over="ignore"):  # a number too large becomes infinite, which is refused below
-            circles = np.array(rows, CIRCLE)
-    except (ValueError, TypeError, KeyError, OverflowError) as error:
-        raise InvalidModelAnswer(
-            f"the answer is no list of circles: {type(error).__name__}: {error}; "
-            f"it begins {bytes(body[:80])!r}"
-        ) from error
-    if len(circles) > MAX_CIRCLES:
-        raise InvalidModelAnswer(f"{len(circles)} circles; at most {MAX_CIRCLES} fit a message")
-    if wrong := invalid_circles(circles):
-        raise InvalidModelAnswer(wrong)
-    return circles[np.argsort(-circles["score"], kind="stable")]
-
-
-def _row(prediction: dict[str, Any]) -> tuple[bytes | float, ...]:
-    box, centre = prediction["bounding_box"], prediction["centroid"]
-    numbers = (
-        centre["x"], centre["y"], prediction["radius"]["radius"], prediction.get("score", 1.0),
-        box["xmin"], box["ymin"], box["xmax"], box["ymax"],
-    )  # fmt: skip
-    if not all(type(number) in (int, float) for number in numbers):
-        raise TypeError(f"a number is missing in {prediction!r}"[:300])
-    return (bytes(16), *numbers)
+def is_refusal(status: int, headers: Headers) -> bool:
+    """Whether a status tells of the server or of us, whatever the image: a full queue says when to retry."""
+    return status in REFUSALS or (status == 503 and "retry-after" in headers)

@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     model_server_url: str = Field("", description="KServe server; empty: `circles up` starts one")
     model_name: str = Field("circles", description="the model asked for")
     model_version: str = Field("", description="its version; empty: the server's newest")
+    model_protocol: Literal["auto", "v1", "v2"] = Field(
+        "auto", description="KServe's; auto: V2 with binary tensors where the server has it, else V1"
+    )
     model_label: str = Field("circle", description="what to look for, handed to the model")
     model_service_timeout: float = Field(
         20,

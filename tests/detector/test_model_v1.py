@@ -15,9 +15,10 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from detector import CIRCLE, detect
-from detector.circles import is_valid
+from detector.circles import FloatArray, is_valid
+from detector.evaluation.overlap import boxes
 from detector.scenes import render
-from tests.detector.matching import Boxes, boxes, matched
+from tests.detector.evaluation import matched
 
 Image = NDArray[np.uint8]
 
@@ -28,12 +29,12 @@ def coins() -> Image:
 
 
 @pytest.fixture(scope="module")
-def coin_boxes() -> Boxes:
+def coin_boxes() -> FloatArray:
     known = json.loads(Path(__file__).with_name("coins.json").read_text())
     return np.array(known["boxes"], dtype=float)
 
 
-def turned(image: Image, true: Boxes, degrees: float) -> tuple[Image, Boxes]:
+def turned(image: Image, true: FloatArray, degrees: float) -> tuple[Image, FloatArray]:
     """The image about its middle, with black corners, and the boxes of its circles there."""
     height, width = image.shape
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1)
@@ -45,21 +46,21 @@ def turned(image: Image, true: Boxes, degrees: float) -> tuple[Image, Boxes]:
     return picture.astype(np.uint8), np.hstack([centre - radius, centre + radius])
 
 
-def test_finds_coins_on_a_photograph(coins: Image, coin_boxes: Boxes) -> None:
+def test_finds_coins_on_a_photograph(coins: Image, coin_boxes: FloatArray) -> None:
     found = detect(coins)
     hits = matched(boxes(found), coin_boxes)
     assert hits >= 22
     assert len(found) - hits <= 1
 
 
-def test_colour_and_grey_are_the_same_picture(coins: Image, coin_boxes: Boxes) -> None:
+def test_colour_and_grey_are_the_same_picture(coins: Image, coin_boxes: FloatArray) -> None:
     found = detect(np.repeat(coins[..., None], 3, axis=2))
     assert matched(boxes(found), boxes(detect(coins)), threshold=0.95) == len(detect(coins))
     assert matched(boxes(found), coin_boxes) >= 22
 
 
 @pytest.mark.parametrize("degrees", [20, 33, 45, 60])
-def test_finds_coins_in_a_turned_photograph(coins: Image, coin_boxes: Boxes, degrees: float) -> None:
+def test_finds_coins_in_a_turned_photograph(coins: Image, coin_boxes: FloatArray, degrees: float) -> None:
     picture, true = turned(coins, coin_boxes, degrees)
     found = detect(picture)
     hits = matched(boxes(found), true)
@@ -68,7 +69,7 @@ def test_finds_coins_in_a_turned_photograph(coins: Image, coin_boxes: Boxes, deg
 
 
 @pytest.mark.parametrize(("left", "top"), [(0, 0), (150, 0), (0, 120), (150, 120)])
-def test_finds_coins_in_a_crop(coins: Image, coin_boxes: Boxes, left: int, top: int) -> None:
+def test_finds_coins_in_a_crop(coins: Image, coin_boxes: FloatArray, left: int, top: int) -> None:
     picture = coins[top : top + 180, left : left + 230]
     true = coin_boxes - (left, top, left, top)
     whole = ((true[:, :2] >= 0) & (true[:, 2:] <= (230, 180))).all(axis=1)
@@ -76,7 +77,7 @@ def test_finds_coins_in_a_crop(coins: Image, coin_boxes: Boxes, left: int, top: 
     assert matched(boxes(detect(picture)), true[whole]) >= whole.sum() - 1
 
 
-def test_coordinates_are_those_of_the_full_image(coins: Image, coin_boxes: Boxes) -> None:
+def test_coordinates_are_those_of_the_full_image(coins: Image, coin_boxes: FloatArray) -> None:
     large = cv2.resize(coins, None, fx=5, fy=5, interpolation=cv2.INTER_CUBIC).astype(np.uint8)
     assert matched(boxes(detect(large)), coin_boxes * 5) >= 22
 

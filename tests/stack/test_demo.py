@@ -21,7 +21,7 @@ from PIL import Image
 from skimage.data import coins
 
 from deploy.local.ports import free_ports
-from tests.detector.matching import matched
+from tests.detector.evaluation import matched
 
 
 @dataclass

@@ -60,7 +60,11 @@ def outcomes(
 ) -> list[Outcome]:
     """What becomes of messages that come in one batch."""
     settings = Settings(
-        data_dir=folder, storage_url="", model_server_url="http://model", model_service_retries=0
+        data_dir=folder,
+        storage_url="",
+        model_server_url="http://model",
+        model_service_retries=0,
+        model_protocol="v1",
     )
 
     async def run() -> list[Outcome]:
@@ -200,6 +204,33 @@ def test_a_model_that_is_down_is_waited_for(tmp_path: Path) -> None:
     assert [type(record) for record in records] == [CirclesDetected] * 3
     assert probes == 3
     assert calls <= 6
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        httpx.Response(401),
+        httpx.Response(404),
+        httpx.Response(429),
+        httpx.Response(503, headers={"retry-after": "1"}),
+    ],
+    ids=repr,
+)
+def test_a_server_that_is_ready_but_serves_nobody_is_waited_for(
+    tmp_path: Path, refusal: httpx.Response
+) -> None:
+    calls = 0
+
+    def refuses(request: httpx.Request) -> httpx.Response:
+        nonlocal calls
+        if request.method == "GET":
+            return httpx.Response(200)
+        calls += 1
+        return refusal if calls <= MOST_FAILED_CALLS + 1 else good(request)
+
+    (record,) = outcomes(tmp_path, refuses, framed(stored(tmp_path)))
+    assert isinstance(record, CirclesDetected)
+    assert calls == MOST_FAILED_CALLS + 2
 
 
 def test_an_image_that_breaks_the_server_each_time_is_given_up_and_its_neighbour_is_not(

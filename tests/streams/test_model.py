@@ -1,4 +1,4 @@
-"""The KServe V1 client: what it asks, what it makes of answers, and how long it tries."""
+"""The KServe client: what it asks in V1, what it makes of answers, and how long it tries."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ def answers(*predictions: dict[str, Any], **headers: str) -> httpx.Response:
 
 
 def model(handler: Callable[[httpx.Request], Any], **settings: Any) -> KServeModel:
-    return KServeModel(Settings(model_server_url="http://model", **settings), httpx.MockTransport(handler))
+    """A client that speaks V1 unless `settings` say otherwise, to a server that is a function."""
+    chosen = {"model_server_url": "http://model", "model_protocol": "v1"} | settings
+    return KServeModel(Settings(**chosen), httpx.MockTransport(handler))
 
 
 def detect(replies: Sequence[Reply], retries: int = 0, **settings: Any) -> tuple[Answer, list[httpx.Request]]:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import example, given
 
 from streams.errors import InvalidModelAnswer
-from streams.model import MAX_CIRCLES, parse_predictions
+from streams.kserve import MAX_CIRCLES
+from streams.kserve_v1 import parse_predictions
 from streams.records import CIRCLE, invalid_circles
 from tests.streams.strategies import law
 from tests.streams.test_model import prediction

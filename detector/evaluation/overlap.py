@@ -1,0 +1,34 @@
+"""Intersection over union of everything found with everything true."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from detector.circles import Circles, FloatArray
+from detector.selection import overlap
+
+
+def boxes(circles: Circles) -> FloatArray:
+    """(n, 4): x_min, y_min, x_max, y_max."""
+    sides = [circles[side].astype(float) for side in ("x_min", "y_min", "x_max", "y_max")]
+    return np.stack(sides, axis=1)
+
+
+def box_iou(one: FloatArray, other: FloatArray) -> FloatArray:
+    """(n, m) from boxes (n, 4) and (m, 4), rows of x_min, y_min, x_max, y_max."""
+    low = np.maximum(one[:, None, :2], other[None, :, :2])
+    high = np.minimum(one[:, None, 2:], other[None, :, 2:])
+    shared = np.clip(high - low, 0, None).prod(axis=2)
+    area, other_area = ((b[:, 2:] - b[:, :2]).prod(axis=1) for b in (one, other))
+    return np.asarray(shared / (area[:, None] + other_area - shared))
+
+
+def circle_iou(one: Circles, other: Circles) -> FloatArray:
+    """(n, m) of the whole circles, by centre and radius: what the frame cuts off counts, too."""
+    x, y, radius = (one[field].astype(float) for field in ("x", "y", "radius"))
+    columns = [np.zeros((len(one), 0))]
+    for x2, y2, radius2 in other[["x", "y", "radius"]].tolist():
+        smaller = np.pi * np.minimum(radius, radius2) ** 2
+        shared = overlap(np.hypot(x - x2, y - y2), radius, radius2) * smaller
+        columns.append((shared / (np.pi * (radius**2 + radius2**2) - shared))[:, None])
+    return np.hstack(columns)

@@ -1,0 +1,149 @@
+"""The Open Inference Protocol (KServe V2) with its binary tensor data extension: image and circles as bytes.
+
+A request's and an answer's body is JSON that describes tensors, then the tensors' bytes one after
+another; the header Inference-Header-Content-Length says where the JSON ends. Sources: KServe's
+"Open Inference Protocol" and "Binary Tensor Data Extension".
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from streams.errors import InvalidModelAnswer
+from streams.kserve import MAX_CIRCLES, Headers, Parameters, Protocol, Request, Said, checked
+from streams.records import CIRCLE, Circles
+
+JSON_LENGTH = "inference-header-content-length"
+
+COLUMNS = ("x", "y", "radius", "score", "x_min", "y_min", "x_max", "y_max", "major", "minor", "angle")
+"""Of the output `circles`. The record has no ellipse, so the last three are checked and left."""
+
+Rows = NDArray[np.float32]
+"""(n, 11): the columns above."""
+
+MOST_TENSORS = 100
+MOST_VERSION = 200
+"""Characters."""
+
+
+def request(image: bytes, parameters: Parameters) -> Request:
+    """One image as the BYTES tensor `encoded` of shape [1]: the length in four bytes, then itself."""
+    encoded = {
+        "name": "encoded",
+        "datatype": "BYTES",
+        "shape": [1],
+        "parameters": {"binary_data_size": 4 + len(image)},
+    }
+    head = orjson.dumps({"inputs": [encoded], "parameters": {**parameters, "binary_data_output": True}})
+    content = b"".join((head, len(image).to_bytes(4, "little"), image))
+    return Request(content, {"content-type": "application/octet-stream", JSON_LENGTH: str(len(head))})
+
+
+def is_spoken(metadata: bytes) -> bool:
+    """Whether a model's metadata lists the tensors that are sent and read here."""
+    try:
+        model = orjson.loads(metadata)
+        inputs = {(tensor["name"], tensor["datatype"]) for tensor in model["inputs"]}
+        outputs = {(tensor["name"], tensor["datatype"]) for tensor in model["outputs"]}
+    except (ValueError, TypeError, KeyError):
+        return False
+    return ("encoded", "BYTES") in inputs and outputs >= {("circles", "FP32"), ("counts", "INT64")}
+
+
+def read(body: bytes, headers: Headers) -> Said:
+    """The circles of the one image asked about. Nothing of the body is used before its size is right."""
+    said, data = split(body, headers.get(JSON_LENGTH))
+    tensors = described(said, data)
+    rows = circle_rows(tensors.get("circles"))
+    counts = tensors.get("counts")
+    if counts is None or counts[:2] != ("INT64", [1]) or len(counts.data) != 8:
+        raise InvalidModelAnswer("the answer has no counts, INT64 of shape [1]")
+    count = int.from_bytes(counts.data, "little", signed=True)
+    if count != len(rows):
+        raise InvalidModelAnswer(f"the answer has {len(rows)} circles and counts {count}")
+    if not np.isfinite(rows).all():
+        raise InvalidModelAnswer("a number of the answer is not finite")
+    version = said.get("model_version", "")
+    if not isinstance(version, str) or len(version) > MOST_VERSION:
+        raise InvalidModelAnswer(f"model_version is no short text: {version!r:.100}")
+    return Said(checked(as_circles(rows)), version)
+
+
+def split(body: bytes, json_length: str | None) -> tuple[dict[str, Any], memoryview]:
+    """The JSON and the bytes behind it."""
+    length = str(len(body)) if json_length is None else json_length
+    if not (length.isascii() and length.isdecimal() and len(length) < 20 and int(length) <= len(body)):
+        raise InvalidModelAnswer(f"{JSON_LENGTH} is {length!r:.40} of a body of {len(body)} bytes")
+    view = memoryview(body)
+    try:
+        said = orjson.loads(view[: int(length)])
+    except orjson.JSONDecodeError as error:
+        raise InvalidModelAnswer(f"the answer is not JSON: {error}; it begins {body[:80]!r}") from error
+    if not isinstance(said, dict):
+        raise InvalidModelAnswer(f"the answer is no object: it begins {body[:80]!r}")
+    return said, view[int(length) :]
+
+
+class Tensor(NamedTuple):
+    datatype: str
+    shape: list[Any]
+    data: memoryview
+
+
+def described(said: dict[str, Any], data: memoryview) -> dict[str, Tensor]:
+    """The outputs by name, each with its part of the bytes; no byte is left over."""
+    outputs = said.get("outputs")
+    if not isinstance(outputs, list) or len(outputs) > MOST_TENSORS:
+        raise InvalidModelAnswer(f"the answer has no list of outputs: it is {said!r:.200}")
+    tensors: dict[str, Tensor] = {}
+    start = 0
+    for output in outputs:
+        match output:
+            case {
+                "name": str(name),
+                "datatype": str(datatype),
+                "shape": list(shape),
+                "parameters": {"binary_data_size": int(size)},
+            } if type(size) is int and name not in tensors:
+                pass
+            case _:
+                raise InvalidModelAnswer(f"an output is no tensor of binary data: {output!r:.200}")
+        if not 0 <= size <= len(data) - start:
+            raise InvalidModelAnswer(
+                f"output {name:.50} has {size} bytes, {len(data) - start} are behind the JSON"
+            )
+        tensors[name] = Tensor(datatype, shape, data[start : start + size])
+        start += size
+    if start != len(data):
+        raise InvalidModelAnswer(f"{len(data) - start} bytes behind the JSON belong to no output")
+    return tensors
+
+
+def circle_rows(tensor: Tensor | None) -> Rows:
+    """A view of the answer's bytes."""
+    match tensor:
+        case Tensor("FP32", [int(rows), int(columns)], data) if type(rows) is int and type(columns) is int:
+            pass
+        case _:
+            raise InvalidModelAnswer(f"the answer has no circles, FP32 of shape [n, {len(COLUMNS)}]")
+    if columns != len(COLUMNS) or not 0 <= rows <= MAX_CIRCLES or len(data) != rows * columns * 4:
+        raise InvalidModelAnswer(
+            f"circles of shape [{rows}, {columns}] in {len(data)} bytes; there are {len(COLUMNS)}"
+            f" columns of 4 bytes and at most {MAX_CIRCLES} circles"
+        )
+    return np.frombuffer(data, "<f4").reshape(rows, columns)
+
+
+def as_circles(rows: Rows) -> Circles:
+    circles = np.zeros(len(rows), CIRCLE)
+    for column, name in enumerate(COLUMNS):
+        if name in (CIRCLE.names or ()):
+            circles[name] = rows[:, column]
+    return circles
+
+
+V2 = Protocol("v2", "/ready", "/infer", request, read)
