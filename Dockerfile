@@ -23,11 +23,14 @@ RUN useradd --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sb
 # Dependencies are a layer of their own: a change of the code moves the last megabyte only.
 COPY --from=runtime /venv /venv
 COPY --from=project /project /venv
+# What numba compiles for this kind of processor; a container takes a copy, as numba must be able to write there.
+RUN NUMBA_CACHE_DIR=/var/cache/numba /venv/bin/python -m detector --compile
 # SAFEPATH: `python -m` must not import from the working directory, which is writable.
 ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONSAFEPATH=1 \
     CIRCLES_DATA_DIR=/tmp/circles \
+    NUMBA_CACHE_DIR=/tmp/numba \
     READY_FILE=/tmp/ready
 USER circles
 WORKDIR /tmp

@@ -2,12 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo up test test-containers check bench faults lock clean help
+.PHONY: demo up test test-containers check bench faults train proto lock clean help
 help:
 	@echo "make demo    start everything, send sample photographs, print what was found (ARGS=--exit to leave)"
 	@echo "make test    all tests, on a real Kafka and a real PostgreSQL that they start themselves"
 	@echo "make check   types, lint, format"
 	@echo "make bench   ratios to the limit of each part (ONLY=fold for one)"
+	@echo "make train   the scorer of circles:2 again, from DATA=folder of annotated sets (half an hour)"
 	@echo "make faults  kill every process in turn while 2,000 images pass (RUNS=1 SEED=1)"
 
 demo: .venv/.run
@@ -33,13 +34,23 @@ bench: .venv/.dev
 faults: .venv/.dev
 	@$(BIN)/python -m tests.faults --runs $(or $(RUNS),1) --seed $(or $(SEED),1)
 
+train: .venv/.dev
+	@$(BIN)/python -m detector.training --data $(or $(DATA),../shared/data)
+
+proto: .venv/.dev
+	@$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. detector/serving/grpc_predict_v2.proto
+	@for f in detector/serving/grpc_predict_v2_pb2.py detector/serving/grpc_predict_v2_pb2.pyi; do \
+		printf '# ruff: noqa\n# fmt: off\n# mypy: ignore-errors\n' | cat - $$f > $$f.new && mv $$f.new $$f; done
+
 # Which is newest and fits is decided here; everything else installs these very files, by hash.
 lock: .venv/.dev
 	@$(BIN)/pip install -q uv
 	@set -e; compile="$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --no-header --generate-hashes --group build"; \
 	$$compile --extra local --group dev pyproject.toml -o requirements-dev.lock; \
 	$$compile --extra local -c requirements-dev.lock pyproject.toml -o requirements.lock; \
-	$$compile -c requirements-dev.lock pyproject.toml -o deploy/requirements.lock
+	$$compile -c requirements-dev.lock pyproject.toml -o deploy/requirements.lock; \
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --generate-hashes --no-header \
+		tests/conformance/requirements.in -o tests/conformance/requirements.lock
 
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": make PYTHON=/path/to/python3.11")'

@@ -10,12 +10,14 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from bench import detect, fold, freshness, lookup, upload
+from bench import detect, fold, freshness, lookup, model, server, upload
 from bench.measure import Figure, Say, keep, show
 
 BENCHMARKS: dict[str, Callable[[Say], list[Figure]]] = {
     "fold": fold.run,
     "detect": detect.run,
+    "model": model.run,
+    "server": server.run,
     "upload": upload.run,
     "lookup": lookup.run,
     "freshness": freshness.run,
@@ -37,7 +39,7 @@ def main() -> None:
         def say(text: str, name: str = name, began: float = began) -> None:
             progress.print(f"{time.monotonic() - began:5.0f} s  {name}: {text}")
 
-        say("starting Kafka and PostgreSQL")
+        say("starting what it runs on")
         figures = BENCHMARKS[name](say)
         show(name, figures, console)
         keep(name, figures, time.monotonic() - began)

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from deploy import dead_letters
 from deploy.evaluate import evaluate
+from deploy.find import find
 from deploy.terminal import console, failure
 from streams.settings import MissingSetting, Settings
 
@@ -26,6 +27,7 @@ cli = typer.Typer(
     help="Images in, circles out: a streaming vision system on a message log.",
 )
 cli.add_typer(dead_letters.commands, name="dead-letters")
+cli.command()(find)
 cli.command()(evaluate)
 
 

@@ -57,3 +57,20 @@ def is_valid(found: Circles) -> NDArray[np.bool_]:
     boxed = (found["x_min"] < found["x_max"]) & (found["y_min"] < found["y_max"])
     scored = (found["score"] >= 0) & (found["score"] <= 1)
     return np.asarray(finite & boxed & scored & (found["radius"] > 0))
+
+
+def overlap(distance: FloatArray, radius: FloatArray, other: float) -> FloatArray:
+    """The area that circles share with another, as a fraction of the smaller one's: (n,)."""
+    small, large = np.minimum(radius, other), np.maximum(radius, other)
+    # Between touching from inside and from outside the shared area is two circular segments.
+    apart = np.clip(distance, np.maximum(large - small, 1e-9), large + small)
+    to_chord_small = (apart**2 + small**2 - large**2) / (2 * apart)
+    to_chord_large = apart - to_chord_small
+    shared = segment(small, to_chord_small) + segment(large, to_chord_large)
+    return np.clip(shared / (np.pi * small**2), 0, 1)
+
+
+def segment(radius: FloatArray, to_chord: FloatArray) -> FloatArray:
+    """Area cut from circles by chords at a (signed) distance from their centres: (n,)."""
+    cosine = np.clip(to_chord / radius, -1, 1)
+    return radius**2 * (np.arccos(cosine) - cosine * np.sqrt(1 - cosine**2))

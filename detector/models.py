@@ -9,9 +9,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from detector import model_v1
 from detector.circles import Circles, make
 from detector.errors import UnknownModel
+from detector.v1 import model as v1
+from detector.v2 import model as v2
 
 FindAll: TypeAlias = Callable[[NDArray[np.uint8]], Circles]
 """An image to all circles the model is willing to name, doubtful ones too, best first."""
@@ -54,7 +55,8 @@ def dummy(_image: NDArray[np.uint8]) -> Circles:
 
 
 MODELS = (
-    Model("circles", "1", model_v1.detect, model_v1.MIN_SCORE, may_crash=True),
+    Model("circles", "1", v1.detect, v1.MIN_SCORE, may_crash=True),
+    Model("circles", "2", v2.find_all, v2.MIN_SCORE),
     Model("dummy", "1", dummy),
 )
 """Versions are whole numbers, the highest the newest."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from detector.circles import Circles, FloatArray
-from detector.selection import overlap
+from detector.circles import Circles, FloatArray, overlap
 
 
 def boxes(circles: Circles) -> FloatArray:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import io
 import math
-import threading
-import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -15,48 +12,35 @@ import httpx
 import numpy as np
 import orjson
 import pytest
-from fastapi import FastAPI
-from fastapi.testclient import TestClient
-from PIL import Image
+from starlette.testclient import TestClient
 
 from detector import CIRCLE, Circles, models
 from detector.models import Model
-from detector.scenes import render
 from detector.server import create_app
+from detector.serving.limits import Limits
+from tests.detector.calls import base64_png, instances, over_asgi, picture
 
 PREDICT = "/v1/models/circles:predict"
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
-    with TestClient(create_app(max_body_bytes=1_000_000)) as client:
+    with TestClient(create_app(Limits(max_body_bytes=1_000_000))) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
-def picture() -> str:
-    """A rendered scene as base64 of a JPEG."""
-    file = io.BytesIO()
-    Image.fromarray(render(3).image).save(file, "JPEG", quality=90)
-    return base64.b64encode(file.getvalue()).decode()
+def encoded() -> str:
+    return base64_png(picture())
 
 
-def over_asgi(app: FastAPI) -> httpx.AsyncClient:
-    """A client that streams bodies, which TestClient does not."""
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://model")
-
-
-def instances(encoded: str, **parameters: Any) -> dict[str, Any]:
-    return {"instances": [{"image": {"b64": encoded}}], "parameters": parameters}
-
-
-def test_predicts_in_the_form_of_the_contract(client: TestClient, picture: str) -> None:
-    response = client.post(PREDICT, json=instances(picture, label="coin"))
+def test_predicts_in_the_form_of_the_contract(client: TestClient, encoded: str) -> None:
+    response = client.post(PREDICT, json=instances(encoded, label="coin"))
     assert response.status_code == 200
-    assert response.headers["model-version"] == "1"
+    assert response.headers["model-version"] == models.find("circles").version
     assert float(response.headers["prediction-time-latency"]) > 0
     predictions = response.json()["predictions"]
-    assert len(predictions) == len(render(3).circles)
+    assert len(predictions) == 1
     for prediction in predictions:
         assert set(prediction) == {"bounding_box", "centroid", "radius", "label", "score"}
         box = prediction["bounding_box"]
@@ -68,18 +52,43 @@ def test_predicts_in_the_form_of_the_contract(client: TestClient, picture: str) 
         assert all(math.isfinite(number) for number in (*box.values(), prediction["score"]))
 
 
-def test_both_forms_and_both_paths_answer_alike(client: TestClient, picture: str) -> None:
+def test_several_images_are_answered_one_by_one(client: TestClient) -> None:
+    images = [base64_png(image) for image in (picture(), np.zeros((50, 50, 3), np.uint8), picture(300, 200))]
+    together = client.post(PREDICT, json=instances(*images, label="coin"))
+    assert together.status_code == 200
+    alone = [client.post(PREDICT, json=instances(one, label="coin")).json()["predictions"] for one in images]
+    assert together.json()["predictions"] == alone
+    assert [len(each) for each in alone] == [1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "found"),
+    [
+        ({}, 1),
+        ({"min_radius": 20, "max_radius": 20, "min_score": 1}, 1),
+        ({"min_radius": 20.1}, 0),
+        ({"max_radius": 19.9}, 0),
+    ],
+)
+def test_circles_are_chosen_by_score_and_radius(
+    client: TestClient, encoded: str, parameters: dict[str, float], found: int
+) -> None:
+    response = client.post("/v1/models/dummy:predict", json=instances(encoded, **parameters))
+    assert len(response.json()["predictions"]) == found
+
+
+def test_both_forms_and_both_paths_answer_alike(client: TestClient, encoded: str) -> None:
     answers = [
         client.post(path, json=body).json()
-        for path in (PREDICT, "/v1/models/circles/versions/1:predict")
-        for body in (instances(picture), {"inputs": [{"data": picture}]})
+        for path in (PREDICT, f"/v1/models/circles/versions/{models.find('circles').version}:predict")
+        for body in (instances(encoded), {"inputs": [{"data": encoded}]})
     ]
     assert answers[0]["predictions"][0]["label"] == "circle"
     assert all(answer == answers[0] for answer in answers)
 
 
-def test_dummy_answers_its_circle(client: TestClient, picture: str) -> None:
-    response = client.post("/v1/models/dummy:predict", json=instances(picture))
+def test_dummy_answers_its_circle(client: TestClient, encoded: str) -> None:
+    response = client.post("/v1/models/dummy:predict", json=instances(encoded))
     assert response.json() == {
         "predictions": [
             {
@@ -94,9 +103,7 @@ def test_dummy_answers_its_circle(client: TestClient, picture: str) -> None:
 
 
 def test_no_circle_is_an_empty_answer(client: TestClient) -> None:
-    file = io.BytesIO()
-    Image.new("RGB", (100, 100), "grey").save(file, "PNG")
-    encoded = base64.b64encode(file.getvalue()).decode()
+    encoded = base64_png(np.full((100, 100, 3), 128, np.uint8))
     assert client.post(PREDICT, json=instances(encoded)).json() == {"predictions": []}
 
 
@@ -119,7 +126,7 @@ def test_what_is_there(client: TestClient, path: str, answer: dict[str, Any]) ->
 @pytest.mark.parametrize(
     ("method", "path", "status", "reason"),
     [
-        ("GET", "/v1/models/squares", 404, "no model squares; there are circles:1, dummy:1"),
+        ("GET", "/v1/models/squares", 404, "no model squares; there are circles:1"),
         ("GET", "/v1/models/circles/versions/9", 404, "no model circles:9"),
         ("POST", "/v1/models/squares:predict", 404, "no model squares"),
         ("POST", "/v1/models/circles/versions/9:predict", 404, "no model circles:9"),
@@ -134,6 +141,7 @@ def test_what_is_not_there(client: TestClient, method: str, path: str, status: i
     assert response.json()["error"].startswith(reason)
 
 
+DISC = base64_png(picture())
 NOT_AN_IMAGE = base64.b64encode(b"no picture").decode()
 
 
@@ -146,14 +154,18 @@ NOT_AN_IMAGE = base64.b64encode(b"no picture").decode()
         (b"[]", 400, "send {"),
         ({"instances": []}, 400, "send {"),
         ({"instances": [{"image": {"b64": 7}}]}, 400, "send {"),
-        ({"inputs": [{"data": ""}, {"data": ""}]}, 400, "several images: send one at a time"),
+        ({"instances": 7}, 400, "send {"),
+        ({"inputs": ["", {"data": ""}]}, 400, "send {"),
+        (instances(*["AAAA"] * 65), 400, "65 images in a request: send at most 64"),
         ({"instances": [{}], "inputs": [{}]}, 400, "send either"),
         (instances("?not base64?"), 400, "the image is not base64"),
         (instances("?YWJj"), 400, "the image is not base64"),
         (instances("YWJj", label=7), 400, "parameters.label is not a string"),
+        (instances("YWJj", min_score=2), 400, "parameters.min_score is not a number from 0 to 1"),
         ({"inputs": [{"data": "YWJj"}], "parameters": 7}, 400, "parameters is not an object"),
         (instances(""), 422, "empty"),
         (instances(NOT_AN_IMAGE), 422, "not an image; send JPEG, PNG or WebP"),
+        (instances(DISC, NOT_AN_IMAGE), 422, "image 1 of 0 to 1: not an image"),
         (instances("A" * 1_000_000), 413, "the body is larger than 1000000 bytes"),
     ],
 )
@@ -175,7 +187,7 @@ def test_the_body_is_measured_as_it_comes(headers: dict[str, str]) -> None:
             yield bytes(100_000)
 
     async def send() -> httpx.Response:
-        async with over_asgi(create_app(max_body_bytes=1_000_000)) as client:
+        async with over_asgi(create_app(Limits(max_body_bytes=1_000_000))) as client:
             return await client.post(PREDICT, content=endless(), headers=headers)
 
     response = asyncio.run(send())
@@ -184,42 +196,26 @@ def test_the_body_is_measured_as_it_comes(headers: dict[str, str]) -> None:
     assert sent == 1_100_000
 
 
-def test_a_fault_in_a_model_is_told_without_its_inside(picture: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_in_a_model_is_told_without_its_inside(encoded: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_image: object) -> Circles:
         raise RuntimeError("secret")
 
     monkeypatch.setattr(models, "MODELS", (Model("circles", "1", broken),))
-    with TestClient(create_app(), raise_server_exceptions=False) as client:
-        response = client.post(PREDICT, json=instances(picture))
+    client = TestClient(create_app(), raise_server_exceptions=False)
+    response = client.post(PREDICT, json=instances(encoded))
     assert (response.status_code, response.json()) == (500, {"error": "internal error"})
 
 
-def test_at_most_one_detection_per_core(picture: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    lock, at_once, most = threading.Lock(), 0, 0
+def test_a_model_that_cannot_answer_is_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_image: object) -> Circles:
+        raise FileNotFoundError("weights")
 
-    def slow(_image: object) -> Circles:
-        nonlocal at_once, most
-        with lock:
-            at_once += 1
-            most = max(most, at_once)
-        time.sleep(0.02)
-        with lock:
-            at_once -= 1
-        return np.empty(0, CIRCLE)
-
-    monkeypatch.setattr(models, "MODELS", (Model("circles", "1", slow),))
-    monkeypatch.setattr("os.cpu_count", lambda: 3)
-
-    async def send_many() -> list[int]:
-        async with over_asgi(create_app()) as client:
-            calls = [client.post(PREDICT, json=instances(picture)) for _ in range(12)]
-            return [response.status_code for response in await asyncio.gather(*calls)]
-
-    assert asyncio.run(send_many()) == [200] * 12
-    assert most == 3
+    monkeypatch.setattr(models, "MODELS", (Model("circles", "1", broken),))
+    with pytest.raises(FileNotFoundError, match="weights"), TestClient(create_app()):
+        pass
 
 
-def test_a_caller_that_gave_up_is_not_worked_for(picture: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_caller_that_gave_up_is_not_worked_for(encoded: str, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[object] = []
 
     def record(image: object) -> Circles:
@@ -227,7 +223,7 @@ def test_a_caller_that_gave_up_is_not_worked_for(picture: str, monkeypatch: pyte
         return np.empty(0, CIRCLE)
 
     monkeypatch.setattr(models, "MODELS", (Model("circles", "1", record),))
-    body = orjson.dumps(instances(picture))
+    body = orjson.dumps(instances(encoded))
     events: Iterator[dict[str, Any]] = iter(
         [{"type": "http.request", "body": body}, {"type": "http.disconnect"}]
     )

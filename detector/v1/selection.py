@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.circles import FloatArray
+from detector.circles import FloatArray, overlap
 
 CONCENTRIC = 0.25
 """Centres closer than this part of the larger radius belong to rings of one thing."""
@@ -52,20 +52,3 @@ def concentric(distance: FloatArray, radius: FloatArray, other: float) -> NDArra
 
 def overlapping(distance: FloatArray, radius: FloatArray, other: float) -> NDArray[np.bool_]:
     return overlap(distance, radius, other) > MAX_OVERLAP
-
-
-def overlap(distance: FloatArray, radius: FloatArray, other: float) -> FloatArray:
-    """The area that circles share with another, as a fraction of the smaller one's: (n,)."""
-    small, large = np.minimum(radius, other), np.maximum(radius, other)
-    # Between touching from inside and from outside the shared area is two circular segments.
-    apart = np.clip(distance, np.maximum(large - small, 1e-9), large + small)
-    to_chord_small = (apart**2 + small**2 - large**2) / (2 * apart)
-    to_chord_large = apart - to_chord_small
-    shared = segment(small, to_chord_small) + segment(large, to_chord_large)
-    return np.clip(shared / (np.pi * small**2), 0, 1)
-
-
-def segment(radius: FloatArray, to_chord: FloatArray) -> FloatArray:
-    """Area cut from circles by chords at a (signed) distance from their centres: (n,)."""
-    cosine = np.clip(to_chord / radius, -1, 1)
-    return radius**2 * (np.arccos(cosine) - cosine * np.sqrt(1 - cosine**2))

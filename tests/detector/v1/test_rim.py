@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from detector.rim import BLOCK, scores
+from detector.v1.rim import BLOCK, scores
 
 
 def picture() -> np.ndarray:

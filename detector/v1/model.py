@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.candidates import candidates
 from detector.circles import CIRCLE, Circles, make
-from detector.rim import scores
-from detector.selection import select
+from detector.v1.candidates import candidates
+from detector.v1.rim import scores
+from detector.v1.selection import select
 
 LONG_SIDE = 640
 """Pixels to which larger images are reduced; smaller ones stay as they are."""

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from detector import CIRCLE, detect
+from detector import CIRCLE
 from detector.circles import FloatArray, is_valid
 from detector.evaluation.overlap import boxes
 from detector.scenes import render
+from detector.v1.model import detect
 from tests.detector.evaluation import matched
 
 Image = NDArray[np.uint8]
@@ -30,7 +31,7 @@ def coins() -> Image:
 
 @pytest.fixture(scope="module")
 def coin_boxes() -> FloatArray:
-    known = json.loads(Path(__file__).with_name("coins.json").read_text())
+    known = json.loads((Path(__file__).parent.parent / "coins.json").read_text())
     return np.array(known["boxes"], dtype=float)
 
 

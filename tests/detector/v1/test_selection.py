@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.selection import MAX_OVERLAP, overlap, select
+from detector.circles import overlap
+from detector.v1.selection import MAX_OVERLAP, select
 
 radii = st.floats(1, 200)
 

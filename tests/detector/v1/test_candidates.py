@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from detector.candidates import MAX_EDGE_FRACTION, candidates, edge_threshold, ellipses, hough
+from detector.v1.candidates import MAX_EDGE_FRACTION, candidates, edge_threshold, ellipses, hough
 
 Image = NDArray[np.uint8]
 

@@ -1,0 +1,90 @@
+"""What all protocols have in common: images to a model, and what it found."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.circles import CIRCLE, FIELDS, Circles
+from detector.errors import InvalidImage
+from detector.images import decode
+from detector.models import Model
+from detector.serving.parameters import Parameters
+
+Source: TypeAlias = bytes | NDArray[np.uint8]
+"""An encoded image (JPEG, PNG, WebP), or pixels: (H, W, 3) RGB or (H, W) grey."""
+
+
+class Found(NamedTuple):
+    """Circles of each image, and what decoding and detecting took."""
+
+    circles: list[Circles]
+    latency_ms: float
+
+
+class Answer(NamedTuple):
+    """A response, ready to be sent, and what the metrics say of it."""
+
+    content: bytes
+    headers: dict[str, str]
+    images: int
+    circles: int
+    latency_ms: float
+
+
+def infer(model: Model, sources: Sequence[Source], parameters: Parameters) -> Found:
+    """Find the circles of each image, one decoded at a time. Raises InvalidImage."""
+    began = time.perf_counter()
+    circles = [
+        model.detect(
+            image,
+            min_score=parameters.min_score,
+            min_radius=parameters.min_radius,
+            max_radius=parameters.max_radius,
+        )
+        for image in decoded(sources)
+    ]
+    return Found(circles, (time.perf_counter() - began) * 1e3)
+
+
+def decoded(sources: Sequence[Source]) -> Iterator[NDArray[np.uint8]]:
+    for number, source in enumerate(sources):
+        if isinstance(source, np.ndarray):
+            yield source
+            continue
+        try:
+            yield decode(source)
+        except InvalidImage as error:
+            if len(sources) == 1:
+                raise
+            raise InvalidImage(f"image {number} of 0 to {len(sources) - 1}: {error}") from error
+
+
+def answer(model: Model, found: Found, content: bytes, content_type: str, **headers: str) -> Answer:
+    return Answer(
+        content,
+        {
+            "content-type": content_type,
+            "prediction-time-latency": f"{found.latency_ms:.3f}",
+            "model-version": model.version,
+            **headers,
+        },
+        len(found.circles),
+        sum(map(len, found.circles)),
+        found.latency_ms,
+    )
+
+
+def rows(circles: Sequence[Circles]) -> NDArray[np.float32]:
+    """All images' circles one after another: (M, 11), the columns of `FIELDS`."""
+    together = np.concatenate(circles) if len(circles) != 1 else circles[0]
+    return np.ascontiguousarray(together, CIRCLE).view(np.float32).reshape(-1, len(FIELDS))
+
+
+def counts(circles: Sequence[Circles]) -> NDArray[np.int64]:
+    """Circles of each image: (N,)."""
+    return np.array([len(each) for each in circles], np.int64)

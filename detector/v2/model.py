@@ -1,0 +1,100 @@
+"""Model circles:2: propose at a small scale, score by learned trees, keep one each, refine."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.circles import CIRCLE, Circles, FloatArray, make
+from detector.v2 import edges, forest, neighbours, rims, selection
+from detector.v2.compiled import Floats
+from detector.v2.propose import Candidates, propose, reduced
+
+LONG_SIDE = 640
+"""Pixels to which larger images are reduced; there rims are refined."""
+
+SEARCH_SIDE = 320
+"""Pixels of the long side on which circles are sought: a quarter of the work finds more of them,
+as the noise is gone."""
+
+SMALLEST = 16
+"""Pixels of a short side on which a circle can be told from noise."""
+
+MIN_SCORE = 0.5
+
+LEAST_SCORE = 0.02
+"""What is doubted more is not even named."""
+
+REFINED = rims.Search(low=0.9, high=1.1, rings=25, angles=48, give=0.5)
+MOST_CHANGE = 0.15
+"""Of half the long axis: what changes more when refined ran off to another rim."""
+
+WORTH_A_LOOK = 0.02
+"""First score from which the second stage looks at a candidate."""
+
+
+def find_all(image: NDArray[np.uint8], scorer: forest.Scorer | None = None) -> Circles:
+    """Find circles: coins, cells, lids; doubtful ones too, with scores that say so.
+
+    image: (H, W, 3) RGB or (H, W) grey, uint8. Returns circles in its pixels, best first; a score is
+    the share of such circles that are right. Raises ValueError for another shape or type.
+    """
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)):
+        raise ValueError(f"an image is uint8 of shape (H, W, 3) or (H, W), not {image.dtype} {image.shape}")
+    height, width = image.shape[:2]
+    middle = reduced(image, LONG_SIDE)
+    small = reduced(middle, SEARCH_SIDE)
+    if min(small.shape[:2]) < SMALLEST:
+        return np.empty(0, dtype=CIRCLE)
+    if middle.ndim == 2:
+        middle, small = (coloured(plane) for plane in (middle, small))
+
+    candidates = propose(small)
+    probability = calibrated(candidates, scorer or forest.scorer())
+    kept = selection.select(candidates.ellipses, probability, np.float32(LEAST_SCORE))
+    found = scaled(candidates.ellipses[kept], small, middle)
+    refined = rims.refine(edges.smooth(middle), found.astype(np.float32), *REFINED)
+    change = np.abs(refined[:, rims.MAJOR] / found[:, rims.MAJOR] - 1)
+    good = np.isfinite(refined).all(axis=1) & (change < MOST_CHANGE)
+    found[good] = refined[good, : rims.CLEAR]
+    back = np.array([width / middle.shape[1], height / middle.shape[0]])
+    found[:, :2] = (found[:, :2] + 0.5) * back
+    found[:, 2:4] *= np.sqrt(back.prod())
+    return make(found, probability[kept], (width, height))
+
+
+def coloured(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return cv2.cvtColor(plane, cv2.COLOR_GRAY2RGB).astype(np.uint8, copy=False)
+
+
+def calibrated(candidates: Candidates, scorer: forest.Scorer) -> Floats:
+    """Each candidate's probability to be a circle: (n,)."""
+    first = logistic(forest.score(scorer.first, candidates.features))
+    probability = np.zeros(len(first), np.float32)
+    looked = np.flatnonzero(first >= WORTH_A_LOOK)
+    if len(looked):
+        features = second_features(candidates, first, looked)
+        odds = forest.score(scorer.second, features)
+        probability[looked] = logistic(scorer.slope * odds + scorer.offset)
+    return probability
+
+
+def logistic(odds: FloatArray) -> Floats:
+    return np.asarray(1 / (1 + np.exp(-odds)), np.float32)
+
+
+def second_features(candidates: Candidates, first: Floats, looked: NDArray[np.intp]) -> Floats:
+    """What the second stage sees: a candidate's own features and its surroundings."""
+    around = np.zeros((len(looked), len(neighbours.NAMES)), np.float32)
+    neighbours.surroundings(candidates.ellipses[looked], first[looked], around)
+    return np.concatenate([candidates.features[looked], around], axis=1)
+
+
+def scaled(ellipses: Floats, small: NDArray[np.uint8], middle: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Ellipses of one scale in pixels of another; pixel centres lie at whole numbers on both."""
+    factor = np.array([middle.shape[1] / small.shape[1], middle.shape[0] / small.shape[0]])
+    moved = ellipses.astype(np.float64)
+    moved[:, :2] = (moved[:, :2] + 0.5) * factor - 0.5
+    moved[:, 2:4] *= np.sqrt(factor.prod())
+    return moved

@@ -1,0 +1,172 @@
+"""Rims traced: the picture unwrapped around a candidate, and the ellipse through the strongest path.
+
+Rows of an unwrapped rim are directions, columns are rings that grow from the candidate's own outline,
+so that a circle seen at an angle is a straight line too.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.v2.compiled import Floats, Real, compiled
+from detector.v2.paths import clearness, compose, fit, follow
+
+X, Y, MAJOR, MINOR, ANGLE, CLEAR, RESIDUAL, VISIBLE = range(8)
+"""Columns of a traced rim: its ellipse in pixels and radians; how clear the path is, 0 to 1; root mean
+square distance of the path from the ellipse, in radii; the part of the outline inside the frame."""
+
+SIDE_RINGS = 1
+"""Rings sampled beyond the first and the last, for the colours on both sides of every ring."""
+
+
+class Search(NamedTuple):
+    """Where a rim is looked for.
+
+    low, high: the innermost and outermost ring, in parts of the candidate's outline; rings: how many from
+    the one to the other; angles: directions; give: what holds back a fit from bending or moving (0: nothing).
+    """
+
+    low: float
+    high: float
+    rings: int
+    angles: int
+    give: float
+
+
+@compiled
+def trace(
+    gradient: Floats, candidates: Floats, low: float, high: float, rings: int, angles: int, give: float
+) -> Floats:
+    """Follow the rim of each candidate, (n, 5) of x, y, a, b, angle, through gradients (H, W).
+
+    low to give: as in `Search`. Returns (n, 8).
+    """
+    out = np.empty((len(candidates), 8), np.float32)
+    strength = np.empty((angles, rings), np.float32)
+    total, back, path, weight, basis = room(angles, rings)
+    step, first = np.float32((high - low) / (rings - 1)), np.float32(low)
+    height, width = np.float32(gradient.shape[0]), np.float32(gradient.shape[1])
+    for n in range(len(candidates)):
+        x, y, a, b, turn = candidates[n]
+        c, s = np.float32(np.cos(turn)), np.float32(np.sin(turn))
+        for i in range(angles):
+            ux, uy, vx, vy = ray(a, b, c, s, basis[1, i], basis[2, i])
+            weight[i] = inside(x + ux, y + uy, width, height)
+            px, py = x + first * ux + np.float32(0.5), y + first * uy + np.float32(0.5)
+            for k in range(rings):
+                strength[i, k] = 0
+                if px >= 0 and py >= 0 and px < width and py < height:
+                    row, column = int(py), int(px)
+                    strength[i, k] = abs(gradient[row, column, 0] * vx + gradient[row, column, 1] * vy)
+                px += step * ux
+                py += step * uy
+        settle(candidates[n], strength, np.float32(low), step, give, total, back, path, weight, basis, out[n])
+    return out
+
+
+@compiled
+def refine(
+    colours: NDArray[np.uint8],
+    candidates: Floats,
+    low: float,
+    high: float,
+    rings: int,
+    angles: int,
+    give: float,
+) -> Floats:
+    """As `trace`, through the colours themselves, (H, W, 3): for few candidates, without gradients of all.
+
+    The strength of a ring is how far the colours on its two sides are from each other.
+    """
+    height, width = colours.shape[:2]
+    out = np.empty((len(candidates), 8), np.float32)
+    strength = np.empty((angles, rings), np.float32)
+    samples = np.empty((rings + 2 * SIDE_RINGS, 3), np.float32)
+    total, back, path, weight, basis = room(angles, rings)
+    step = np.float32((high - low) / (rings - 1))
+    for n in range(len(candidates)):
+        x, y, a, b, turn = candidates[n]
+        c, s = np.float32(np.cos(turn)), np.float32(np.sin(turn))
+        for i in range(angles):
+            ux, uy, _, _ = ray(a, b, c, s, basis[1, i], basis[2, i])
+            weight[i] = inside(x + ux, y + uy, width, height)
+            for k in range(len(samples)):
+                rho = np.float32(low) + step * (k - SIDE_RINGS)
+                px = min(max(x + rho * ux, np.float32(0)), np.float32(width) - np.float32(1.001))
+                py = min(max(y + rho * uy, np.float32(0)), np.float32(height) - np.float32(1.001))
+                sample(colours, px, py, samples[k])
+            for k in range(rings):
+                one, other = samples[k], samples[k + 2 * SIDE_RINGS]
+                light, red, blue = other[0] - one[0], other[1] - one[1], other[2] - one[2]
+                coloured = np.float32(2.25) * (red * red + blue * blue)  # as edges.CHROMA, squared
+                strength[i, k] = np.float32(4) * np.sqrt(light * light + coloured)
+        settle(candidates[n], strength, np.float32(low), step, give, total, back, path, weight, basis, out[n])
+    return out
+
+
+@compiled
+def sample(colours: NDArray[np.uint8], x: Real, y: Real, out: Floats) -> None:
+    """The colour between four pixels of (H, W, 3), to `out` (3,); x and y within the last of them."""
+    row, column = int(y), int(x)
+    fx, fy = x - column, y - row
+    for p in range(3):
+        upper = (1 - fx) * colours[row, column, p] + fx * colours[row, column + 1, p]
+        lower = (1 - fx) * colours[row + 1, column, p] + fx * colours[row + 1, column + 1, p]
+        out[p] = (1 - fy) * upper + fy * lower
+
+
+@compiled
+def room(angles: int, rings: int) -> tuple[Floats, NDArray[np.int8], Floats, Floats, Floats]:
+    """Arrays that `settle` works in, and the harmonics of each direction."""
+    turns = angles + angles // 2
+    basis = np.empty((5, angles), np.float32)
+    for i in range(angles):
+        turn = i * (2 * np.pi / angles)
+        basis[0, i], basis[1, i], basis[2, i] = 1, np.cos(turn), np.sin(turn)
+        basis[3, i], basis[4, i] = np.cos(2 * turn), np.sin(2 * turn)
+    total = np.empty((turns, rings + 2), np.float32)
+    for i in range(turns):
+        total[i, 0] = total[i, rings + 1] = -1e9
+    back = np.empty((turns, rings), np.int8)
+    return total, back, np.empty(angles, np.float32), np.empty(angles, np.float32), basis
+
+
+@compiled
+def ray(a: Real, b: Real, c: Real, s: Real, cos: Real, sin: Real) -> tuple[Real, Real, Real, Real]:
+    """From an ellipse's centre to its outline in one direction, and the unit normal there."""
+    ux, uy = c * a * cos - s * b * sin, s * a * cos + c * b * sin
+    vx, vy = c * b * cos - s * a * sin, s * b * cos + c * a * sin
+    length = np.sqrt(vx * vx + vy * vy) + np.float32(1e-9)
+    return ux, uy, vx / length, vy / length
+
+
+@compiled
+def inside(x: Real, y: Real, width: Real, height: Real) -> bool | np.bool_:
+    return x >= 1 and y >= 1 and x < width - 2 and y < height - 2
+
+
+@compiled
+def settle(
+    candidate: Floats, strength: Floats, low: Real, step: Real, give: Real,
+    total: Floats, back: NDArray[np.int8], path: Floats, weight: Floats, basis: Floats, out: Floats,
+) -> None:  # fmt: skip
+    """The ellipse through the best path of an unwrapped rim, and its measures, to `out` (8,).
+
+    weight: (angles,) 1 where the outline is inside the frame; overwritten. The others: see `room`.
+    """
+    angles, rings = strength.shape
+    clearness(strength)
+    follow(strength, low, step, total, back, path)
+    clear, visible = np.float32(0), np.float32(0)
+    for i in range(angles):
+        value = strength[i, min(rings - 1, max(0, int((path[i] - low) / step + np.float32(0.5))))]
+        clear += weight[i] * value
+        visible += weight[i]
+        weight[i] *= value * value
+    harmonics = out[:5].copy()
+    spread = fit(path, weight, basis, np.float32(1.5) * step, give, harmonics)
+    compose(candidate, harmonics, out)
+    out[CLEAR], out[RESIDUAL], out[VISIBLE] = clear / max(visible, np.float32(1)), spread, visible / angles
