@@ -106,8 +106,8 @@ def test_wrong_words_are_one_line(discs: Path, tmp_path: Path) -> None:
 
 def test_finding_circles_needs_nothing_that_measuring_needs() -> None:
     code = (
-        "import sys, numpy; from detector import detect; detect(numpy.zeros((64, 64, 3), numpy.uint8));"
-        "sys.exit(' '.join({'scipy', 'pycocotools', 'rich', 'PIL.ImageDraw'} & set(sys.modules)))"
+        "import sys; sys.modules.update(dict.fromkeys(['scipy', 'pycocotools', 'rich', 'lightgbm']));"
+        "import numpy; from detector import detect; detect(numpy.zeros((64, 64, 3), numpy.uint8))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
