@@ -84,12 +84,10 @@ def walk(
     features: Floats,
 ) -> Floats:
     out = np.zeros(len(features), np.float32)
-    for n in range(len(features)):
-        total = np.float32(0)
-        for root in roots:
+    for root in roots:  # trees outermost: one tree stays in the nearest cache for all rows
+        for n in range(len(features)):
             node = root
             while feature[node] >= 0:
                 node = left[node] if features[n, feature[node]] <= threshold[node] else right[node]
-            total += value[node]
-        out[n] = total
+            out[n] += value[node]
     return out
