@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo up test test-containers check bench faults train proto lock clean help
+.PHONY: demo up test test-containers check bench faults train picture proto lock clean help
 help:
 	@echo "make demo    start everything, send sample photographs, print what was found (ARGS=--exit to leave)"
 	@echo "make test    all tests, on a real Kafka and a real PostgreSQL that they start themselves"
@@ -36,6 +36,9 @@ faults: .venv/.dev
 
 train: .venv/.dev
 	@$(BIN)/python -m detector.training --data $(or $(DATA),../shared/data)
+
+picture: .venv/.dev
+	@$(BIN)/python -m docs.picture
 
 proto: .venv/.dev
 	@$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. detector/serving/grpc_predict_v2.proto

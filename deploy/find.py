@@ -80,7 +80,10 @@ def summary(circles: Circles) -> tuple[str, str]:
     if not len(circles):
         return "", ""
     smallest, largest = circles["radius"].min(), circles["radius"].max()
-    return f"{circles['score'].max():.2f}", f"{smallest:.0f} to {largest:.0f} px"
+    radii = (
+        f"{smallest:.0f} px" if round(smallest) == round(largest) else f"{smallest:.0f} to {largest:.0f} px"
+    )
+    return f"{circles['score'].max():.2f}", radii
 
 
 def draw(image: Any, circles: Circles, path: Path, model: Model) -> None:
