@@ -8,7 +8,7 @@ directions: a texture votes often, a circle votes from all around.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,7 @@ Bits = NDArray[np.uint32]
 """The cells of all levels, one after another: a bit for each direction."""
 
 
-@cache
+@lru_cache(maxsize=64)
 def levels(width: int, height: int) -> NDArray[np.float64]:
     """(levels, 6): radius, cell side, columns, rows, first cell, thinning; for a picture's size."""
     count = int(np.log(MAX_RADIUS * min(width, height) / MIN_RADIUS) / np.log(STEP)) + 1
