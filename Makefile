@@ -63,6 +63,8 @@ lock: .venv/.dev
 .venv/.run: requirements.lock pyproject.toml | .venv/bin/pip
 	@$(BIN)/pip install -q --require-hashes --only-binary :all: -r requirements.lock
 	@$(BIN)/pip install -q --no-deps --no-build-isolation -e .
+	@echo "compiling the detector (half a minute, once)"
+	@$(BIN)/python -m detector --compile
 	@touch $@
 
 .venv/.dev: requirements-dev.lock .venv/.run

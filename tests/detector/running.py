@@ -41,8 +41,8 @@ def running(*arguments: str) -> Iterator[Server]:
         process.communicate()
 
 
-def wait_until_ready(server: Server, timeout_s: float = 60) -> None:
-    """Raises AssertionError, with what the server said if it ended."""
+def wait_until_ready(server: Server, timeout_s: float = 240) -> None:
+    """A first start compiles. Raises AssertionError, with what the server said if it ended."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         assert server.process.poll() is None, server.process.communicate()[0]
