@@ -93,9 +93,8 @@ def _model(port: int) -> Service:
     command = _python("-m", "detector", "--host", "127.0.0.1", "--port", str(port))
     env = {"PYTHONUNBUFFERED": "1"}
     # Changed code is compiled at the next start.
-    return Service(
-        "model", command, lambda: answers_ok(f"{url}/v2/health/ready"), where=url, env=env, ready_timeout_s=240
-    )
+    ready = partial(answers_ok, f"{url}/v2/health/ready")
+    return Service("model", command, ready, where=url, env=env, ready_timeout_s=240)
 
 
 def _consumer(name: str, module: str, settings: Settings) -> Service:
