@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
