@@ -15,7 +15,7 @@ from detector.evaluation.matching import match
 from detector.evaluation.overlap import box_iou, circle_iou
 from tests.detector.evaluation import circles, spots
 
-law = settings(deadline=None, max_examples=60)
+law = settings(max_examples=60)
 
 
 @law

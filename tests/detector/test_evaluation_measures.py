@@ -120,7 +120,7 @@ def test_one_image_has_no_interval() -> None:
     assert math.isnan(report((one, one)).recall["0.5"].low)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.lists(st.tuples(spots().map(of_boxes), spots().map(of_boxes)), min_size=2, max_size=6))
 def test_intervals_hold_their_values_and_shares_are_shares(images: list[tuple[Circles, Circles]]) -> None:
     seen = report(*images)
@@ -150,7 +150,7 @@ def test_the_interval_is_the_same_at_every_call_and_in_any_pieces() -> None:
     assert once == again == in_pieces
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3)), min_size=1, max_size=12),
     st.sampled_from([0.01, 0.5, 0.99]),

@@ -15,7 +15,7 @@ from detector.evaluation.average_precision import average_precision, evaluator, 
 from detector.evaluation.dataset import of_boxes
 from tests.detector.evaluation import circles, guesses, spots
 
-law = settings(deadline=None, max_examples=40)
+law = settings(max_examples=40)
 IMAGES = st.lists(st.tuples(guesses(), spots().map(of_boxes)), min_size=1, max_size=5)
 
 

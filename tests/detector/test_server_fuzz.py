@@ -21,7 +21,7 @@ from detector.serving import grpc_v2
 from detector.serving.limits import Limits
 from tests.detector.calls import JSON_LENGTH, base64_png, picture, png, prefixed
 
-FAST = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+FAST = settings(max_examples=150, suppress_health_check=list(HealthCheck))
 FILE = png(picture(40, 30))
 
 scalars = st.one_of(

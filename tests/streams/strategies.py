@@ -25,7 +25,7 @@ from streams.topics import DETECTED, FAILED, TOPICS, UPLOADED, Topic
 from streams.views import Message
 from tests.examples import circles, detected, failed, message, retried, uploaded
 
-law = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+law = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 """How often a law is tried; no deadline, as other work on the machine is no failure."""
 
 UUIDS = st.uuids()

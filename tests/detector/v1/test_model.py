@@ -126,7 +126,7 @@ def test_rendered_scenes() -> None:
     assert 2 * hits / (found_in_all + true_in_all) > 0.95
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     arrays(
         np.uint8,
