@@ -115,10 +115,14 @@ def place(random: np.random.Generator, width: int, height: int, *, smear: bool) 
     middle = random.uniform(0.2, 0.8, 2) * (width, height)
     if smear:
         wanted, base, spread = int(random.integers(8, 45)), random.uniform(0.04, 0.09) * long_side, 0.15
-        most_overlap, tilt, heap = random.uniform(0, 0.5), 1.0, False
+        most_overlap, heap = random.uniform(0, 0.5), False
+        tilt = random.uniform(0.6, 1)  # of the most bent, each in its own direction
     found: list[Disc] = []
     for _ in range(30 * wanted):
-        r = max(6.0 if long_side >= 400 else 5.0, base * np.exp(random.normal(0, spread)))
+        r = base * np.exp(random.normal(0, spread))
+        if smear and random.random() < 0.08:
+            r *= random.choice([0.35, 2.0])
+        r = max(6.0 if long_side >= 400 else 5.0, r)
         r = min(r, 0.6 * min(width, height))
         if heap:
             x, y = middle + random.normal(0, 1, 2) * base * np.sqrt(wanted)
@@ -129,7 +133,10 @@ def place(random: np.random.Generator, width: int, height: int, *, smear: bool) 
         if not (-0.3 * r < x < width + 0.3 * r and -0.3 * r < y < height + 0.3 * r):
             continue
         if all(np.hypot(x - d.x, y - d.y) > (r + d.a) * (1 - most_overlap) for d in found):
-            own = min(1.0, tilt * np.exp(random.normal(0, 0.02))) if tilt < 1 else 1.0
+            if smear:
+                own, turn = random.uniform(tilt, 1), random.uniform(0, np.pi)
+            else:
+                own = min(1.0, tilt * np.exp(random.normal(0, 0.02))) if tilt < 1 else 1.0
             found.append(Disc(x, y, r, r * own, turn if own < 1 else 0.0))
         if len(found) == wanted:
             break

@@ -15,7 +15,7 @@ from detector.evaluation.bootstrap import Figure
 from detector.evaluation.measures import Report, measure
 from detector.evaluation.score import score
 from detector.training.measure import Measured, recalibrated
-from detector.v2 import features, neighbours
+from detector.v2 import features, fine, neighbours
 from detector.v2.model import MIN_SCORE
 
 LIBRARIES = ("lightgbm", "numba", "numpy", "opencv-contrib-python-headless", "scipy")
@@ -34,7 +34,7 @@ def write(
     facts = {
         "slope": round(slope, 4),
         "offset": round(offset, 4),
-        "features": [*features.NAMES, *neighbours.NAMES],
+        "features": [*features.NAMES, *fine.NAMES, *neighbours.NAMES],
         "scenes": scenes,
     }
     (folder / "scorer.json").write_text(json.dumps(facts, indent=1) + "\n")

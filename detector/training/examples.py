@@ -13,6 +13,8 @@ from detector.evaluation.dataset import AnnotatedImage
 from detector.evaluation.overlap import box_iou, boxes
 from detector.images import decode
 from detector.scenes import render_hard
+from detector.v2.edges import smooth
+from detector.v2.fine import Fine, refined
 from detector.v2.model import LONG_SIDE, SEARCH_SIDE, scaled
 from detector.v2.propose import Candidates, propose, reduced
 
@@ -28,10 +30,15 @@ SEARCHED_AT = (SEARCH_SIDE, SEARCH_SIDE, 290, 260)
 
 
 class Example(NamedTuple):
-    """One picture's candidates. iou: (n,) with the best of the truth; doubtful: (n,)."""
+    """One picture's candidates, all of them refined too.
+
+    iou: (n,) with the best of the truth; fine_iou: the same, refined; doubtful: (n,).
+    """
 
     candidates: Candidates
+    fine: Fine
     iou: FloatArray
+    fine_iou: FloatArray
     doubtful: NDArray[np.bool_]
 
 
@@ -63,17 +70,27 @@ def of_photograph(annotated: AnnotatedImage, variant: int) -> Example:
 
 def label(image: NDArray[np.uint8], truth: FloatArray, doubtful: FloatArray, side: int) -> Example:
     """Propose in an image, (H, W, 3), and compare with boxes of the truth, rows of corners."""
-    small = reduced(image, side)
+    middle = reduced(image, LONG_SIDE)
+    small = reduced(middle, side)
     candidates = propose(small)
+    ellipses = scaled(candidates.ellipses, small, middle)
+    fine = refined(smooth(middle), ellipses)
+    found, better = (boxes_of(in_image(rows, middle, image), image) for rows in (ellipses, fine.ellipses))
+    return Example(
+        candidates, fine, best(found, truth), best(better, truth), best(found, doubtful) > DOUBTFUL
+    )
+
+
+def in_image(ellipses: FloatArray, middle: NDArray[np.uint8], image: NDArray[np.uint8]) -> FloatArray:
+    """As `find_all` gives them: pixel centres of the image lie at halves."""
+    moved = scaled(ellipses, middle, image).astype(float)
+    moved[:, :2] += 0.5
+    return moved
+
+
+def boxes_of(ellipses: FloatArray, image: NDArray[np.uint8]) -> FloatArray:
+    """Boxes (n, 4) of ellipses in their order, whatever lies outside the image, (H, W, 3), cut off."""
     height, width = image.shape[:2]
-    ellipses = scaled(candidates.ellipses, small, image)
-    ellipses[:, :2] += 0.5
-    found = boxes_of(ellipses, width, height)
-    return Example(candidates, best(found, truth), best(found, doubtful) > DOUBTFUL)
-
-
-def boxes_of(ellipses: FloatArray, width: int, height: int) -> FloatArray:
-    """Boxes (n, 4) of ellipses in their order, whatever lies outside the frame cut off."""
     numbered = make(ellipses, np.linspace(1, 0, len(ellipses)), (width, height))
     assert len(numbered) == len(ellipses), "a candidate without a box"
     return boxes(numbered)

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from detector.circles import FloatArray
 from detector.training.examples import Example
+from detector.v2.fine import Fine
 from detector.v2.forest import NODE, forest, score
-from detector.v2.model import WORTH_A_LOOK, second_features
+from detector.v2.model import WORTH_A_LOOK, logistic, second_features
 
 RIGHT = 0.5
 """IoU from which a candidate is a circle found; how much of one grows up to GOOD."""
@@ -49,32 +50,33 @@ def fit(examples: Sequence[Weighted]) -> NDArray[np.void]:
     others = [forest(nodes_of(first_stage(group), 1), 1) for group in groups]
     rows, targets, weights = [], [], []
     for (example, weight), h in zip(examples, half, strict=True):
-        scores = 1 / (1 + np.exp(-score(others[h], example.candidates.features)))
+        scores = logistic(score(others[h], example.candidates.features))
         looked = np.flatnonzero(scores >= WORTH_A_LOOK)
-        rows.append(second_features(example.candidates, scores.astype(np.float32), looked))
-        targets.append(target(example)[looked])
-        weights.append(weight * certain(example)[looked])
+        fine = Fine(example.fine.ellipses[looked], example.fine.features[looked])
+        rows.append(second_features(example.candidates.features[looked], fine, scores[looked]))
+        targets.append(target(example.fine_iou[looked]))
+        weights.append(weight * certain(example.fine_iou[looked], example.doubtful[looked]))
     second = train(np.concatenate(rows), np.concatenate(targets), np.concatenate(weights), TREES[1])
     return joined(nodes_of(first_stage(examples), 1), nodes_of(second, 2))
 
 
 def first_stage(examples: Sequence[Weighted]) -> lightgbm.Booster:
     features = np.concatenate([example.candidates.features for example, _ in examples])
-    targets = np.concatenate([target(example) for example, _ in examples])
-    weights = np.concatenate([weight * certain(example) for example, weight in examples])
+    targets = np.concatenate([target(example.iou) for example, _ in examples])
+    weights = np.concatenate([weight * certain(e.iou, e.doubtful) for e, weight in examples])
     return train(features, targets, weights, TREES[0])
 
 
-def target(example: Example) -> FloatArray:
+def target(iou: FloatArray) -> FloatArray:
     """How good a candidate is, 0 to 1: the better of two on one disc shall win."""
-    grown = (example.iou - RIGHT + 0.05) / (GOOD - RIGHT + 0.05)
-    return np.where(example.iou >= RIGHT, np.clip(grown, 0, 1), 0)
+    grown = (iou - RIGHT + 0.05) / (GOOD - RIGHT + 0.05)
+    return np.where(iou >= RIGHT, np.clip(grown, 0, 1), 0)
 
 
-def certain(example: Example) -> FloatArray:
+def certain(iou: FloatArray, doubtful: NDArray[np.bool_]) -> FloatArray:
     """The weight of a candidate: little where it is nearly right, none where nobody can tell."""
-    nearly = (example.iou > 0.4) & (example.iou < RIGHT)
-    return np.where(example.doubtful & (example.iou < RIGHT), 0, np.where(nearly, 0.3, 1.0))
+    nearly = (iou > 0.4) & (iou < RIGHT)
+    return np.where(doubtful & (iou < RIGHT), 0, np.where(nearly, 0.3, 1.0))
 
 
 def train(
@@ -86,24 +88,27 @@ def train(
 def nodes_of(model: lightgbm.Booster, stage: int) -> NDArray[np.void]:
     """A trained model as rows of `forest.NODE`."""
     rows: list[tuple[Any, ...]] = []
-
-    def add(node: dict[str, Any], root: int) -> int:
-        place = len(rows)
-        if "leaf_value" in node:
-            rows.append((root, -1, 0, 0, 0, node["leaf_value"]))
-            return place
-        rows.append(())
-        left, right = add(node["left_child"], 0), add(node["right_child"], 0)
-        rows[place] = (root, node["split_feature"], node["threshold"], left, right, 0)
-        return place
-
     for tree in model.dump_model()["tree_info"]:
-        add(tree["tree_structure"], stage)
+        level = [tree["tree_structure"]]
+        root = stage
+        while level:  # breadth first: two that share a parent lie side by side
+            below = [child for node in level for child in children(node)]
+            follows = len(rows) + len(level)
+            for node in level:
+                if "leaf_value" in node:
+                    rows.append((root, -1, 0, 0, node["leaf_value"]))
+                else:
+                    rows.append((root, node["split_feature"], node["threshold"], follows, 0))
+                    follows += 2
+            level, root = below, 0
     return np.array(rows, NODE)
+
+
+def children(node: dict[str, Any]) -> list[dict[str, Any]]:
+    return [] if "leaf_value" in node else [node["left_child"], node["right_child"]]
 
 
 def joined(first: NDArray[np.void], second: NDArray[np.void]) -> NDArray[np.void]:
     moved = second.copy()
-    moved["left"] += len(first)
-    moved["right"] += len(first)
+    moved["next"] += len(first)
     return np.concatenate([first, moved])

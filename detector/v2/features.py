@@ -6,7 +6,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.v2.compiled import Floats, Real, compiled
-from detector.v2.probes import ANGLES, BEYOND, CORE, FAR, ON_RIM, RINGS, WITHIN, probe
+from detector.v2.probes import (
+    ANGLES,
+    BEYOND,
+    CORE,
+    COSINES,
+    FAR,
+    ON_RIM,
+    RINGS,
+    SINES,
+    WITHIN,
+    Probes,
+    probe,
+    room,
+)
 
 INNER, OUTER = (1, ON_RIM[0] - 1), (ON_RIM[1] + 1, len(RINGS))
 """First ring and end of those inside and outside the rim, a ring away from it."""
@@ -64,14 +77,9 @@ def describe(
     ycc to ratio: as in `edges.Picture`; noise: its median gradient; scale: radii times this are parts of
     the long side.
     """
-    across = np.empty((ANGLES, len(RINGS)), np.float32)
-    colour = np.empty((ANGLES, len(RINGS), 3), np.float32)
-    rim, clear = np.empty(ANGLES, np.float32), np.empty(ANGLES, np.float32)
-    radial, signed = np.empty(ANGLES, np.float32), np.empty(ANGLES, np.float32)
-    seen = np.empty(ANGLES, np.bool_)
+    probes, order = room(), np.empty(ANGLES, np.float32)
     for n in range(len(candidates)):
-        probe(ycc, gradient, ratio, candidates[n], across, colour, rim, clear, radial, signed, seen)
-        count = seen.sum()
+        count = probe(ycc, gradient, ratio, candidates[n], probes)
         _, _, a, b, _ = candidates[n]
         radius = np.sqrt(a * b)
         f = out[n]
@@ -80,125 +88,112 @@ def describe(
         if count < LEAST_SEEN:
             f[RIM:] = 0
             continue
-        mean = describe_rim(f, rim[seen], noise)
-        describe_cover(f, clear[seen])
-        describe_gaps(f, clear, seen)
-        describe_directions(f, rim[seen], radial[seen], signed[seen])
-        describe_profile(f, across, seen, mean)
-        describe_colours(f, colour, seen)
-        describe_balance(f, clear, seen)
+        mean = describe_rim(f, probes.rim, count, noise, order)
+        describe_cover(f, probes.clear, count, order)
+        describe_gaps(f, probes.clear, probes.direction, count)
+        describe_directions(f, probes, count, order)
+        describe_profile(f, probes.across, count, mean)
+        describe_colours(f, probes.colour, count)
+        describe_balance(f, probes.clear, probes.direction, count)
 
 
 @compiled
-def describe_rim(f: Floats, rim: Floats, noise: Real) -> np.float32:
-    """How strong the rim is, and how evenly; returns its mean strength. rim: (seen,)."""
-    order = np.sort(rim)
-    mean = np.float32(total(order) / len(order))
+def describe_rim(f: Floats, rim: Floats, count: int, noise: Real, order: Floats) -> np.float32:
+    """How strong the rim is, and how evenly; returns its mean strength."""
+    ordered(rim, count, order)
+    mean = np.float32(total(rim, count) / count)
     for q, part in enumerate(RIM_QUANTILES):
-        f[RIM + q] = order[int(part * (len(order) - 1))] / (mean + np.float32(1))
+        f[RIM + q] = order[int(part * (count - 1))] / (mean + np.float32(1))
     f[RIM_LEVEL] = np.log(mean / np.float32(noise + 8) + np.float32(1e-3))
     return mean
 
 
 @compiled
-def describe_cover(f: Floats, clear: Floats) -> None:
-    """How much of the outline is an edge, at three levels of clearness. clear: (seen,)."""
-    order = np.sort(clear)
+def describe_cover(f: Floats, clear: Floats, count: int, order: Floats) -> None:
+    """How much of the outline is an edge, at three levels of clearness."""
+    ordered(clear, count, order)
     for q, part in enumerate(CLEAR_QUANTILES):
-        f[CLEAR + q] = order[int(part * (len(order) - 1))]
+        f[CLEAR + q] = order[int(part * (count - 1))]
     low, mid, high = 0, 0, 0
-    for value in clear:
-        low += value > 0.6
-        mid += value > 1.1
-        high += value > 1.8
-    f[COVER], f[COVER + 1], f[COVER + 2] = low / len(clear), mid / len(clear), high / len(clear)
+    for i in range(count):
+        low += clear[i] > 0.6
+        mid += clear[i] > 1.1
+        high += clear[i] > 1.8
+    f[COVER], f[COVER + 1], f[COVER + 2] = low / count, mid / count, high / count
 
 
 @compiled
-def describe_gaps(f: Floats, clear: Floats, seen: NDArray[np.bool_]) -> None:
+def describe_gaps(f: Floats, clear: Floats, direction: NDArray[np.int64], count: int) -> None:
     """Where the outline has no edge: the longest stretch, twice around, and the weakest sector."""
     gap, longest = 0, 0
-    for i in range(2 * ANGLES):
-        here = i % ANGLES
-        if seen[here] and clear[here] < 0.7:
-            gap += 1
-            longest = max(longest, gap)
-        elif seen[here]:
-            gap = 0
+    for i in range(2 * count):
+        gap = gap + 1 if clear[i if i < count else i - count] < 0.7 else 0
+        longest = max(longest, gap)
     weakest, weak = np.float32(1e9), 0
-    for sector in range(SECTORS):
-        clearness, members = np.float32(0), 0
-        for i in range(sector * ANGLES // SECTORS, (sector + 1) * ANGLES // SECTORS):
-            if seen[i]:
-                clearness += clear[i]
-                members += 1
-        if members > 0:
+    clearness, members = np.float32(0), 0
+    for i in range(count):
+        clearness += clear[i]
+        members += 1
+        sector = direction[i] * SECTORS // ANGLES
+        if i + 1 == count or direction[i + 1] * SECTORS // ANGLES != sector:
             weakest = min(weakest, clearness / members)
             weak += int(clearness / members < 0.8)
+            clearness, members = np.float32(0), 0
     f[LONGEST_GAP] = min(longest, ANGLES) / ANGLES
     f[WEAKEST_SECTOR], f[WEAK_SECTORS] = weakest, weak
 
 
 @compiled
-def describe_directions(f: Floats, rim: Floats, radial: Floats, signed: Floats) -> None:
-    """Whether the gradients point to the centre, and all inwards or all outwards. (seen,) each."""
-    order = np.sort(radial)
-    f[RADIAL_MEAN], f[RADIAL_Q25] = total(order) / len(order), order[len(order) // 4]
+def describe_directions(f: Floats, probes: Probes, count: int, order: Floats) -> None:
+    """Whether the gradients point to the centre, and all inwards or all outwards."""
+    ordered(probes.radial, count, order)
+    f[RADIAL_MEAN], f[RADIAL_Q25] = total(probes.radial, count) / count, order[count // 4]
     pointing = np.float32(0)
-    for value in radial:
-        pointing += value > 0.9
-    f[RADIAL_COVER] = pointing / len(radial)
-    f[ONE_SIGN] = abs(total(signed)) / (total(rim) + np.float32(1))
+    for i in range(count):
+        pointing += probes.radial[i] > 0.9
+    f[RADIAL_COVER] = pointing / count
+    f[ONE_SIGN] = abs(total(probes.signed, count)) / (total(probes.rim, count) + np.float32(1))
 
 
 @compiled
-def describe_profile(f: Floats, across: Floats, seen: NDArray[np.bool_], mean: np.float32) -> None:
+def describe_profile(f: Floats, across: Floats, count: int, mean: np.float32) -> None:
     """Each ring's strength against the rim's: a rim stands out, a texture does not."""
-    profile = f[PROFILE : PROFILE + len(RINGS)]
-    count = seen.sum()
     for k in range(len(RINGS)):
-        strength = np.float32(0)
-        for i in range(ANGLES):
-            if seen[i]:
-                strength += across[i, k]
-        profile[k] = strength / count / (mean + np.float32(1))
-    inner, outer = INNER[0], OUTER[0]
-    for k in range(INNER[0], INNER[1]):
-        if profile[k] > profile[inner]:
-            inner = k
-    for k in range(OUTER[0], OUTER[1]):
-        if profile[k] > profile[outer]:
-            outer = k
-    f[INNER_PEAK], f[OUTER_PEAK] = profile[inner], profile[outer]
-    f[INNER_PEAK_AT], f[OUTER_PEAK_AT] = RINGS[inner], RINGS[outer]
-    f[INNER_MEAN] = total(profile[INNER[0] : INNER[1]]) / (INNER[1] - INNER[0])
-    f[OUTER_MEAN] = total(profile[OUTER[0] : OUTER[1]]) / (OUTER[1] - OUTER[0])
+        f[PROFILE + k] = 0
+    for i in range(count):
+        for k in range(len(RINGS)):
+            f[PROFILE + k] += across[i, k]
+    share = 1 / (np.float32(count) * (mean + np.float32(1)))
+    for k in range(len(RINGS)):
+        f[PROFILE + k] *= share
+    f[INNER_PEAK], f[INNER_PEAK_AT], f[INNER_MEAN] = peak(f, INNER[0], INNER[1])
+    f[OUTER_PEAK], f[OUTER_PEAK_AT], f[OUTER_MEAN] = peak(f, OUTER[0], OUTER[1])
 
 
 @compiled
-def describe_colours(f: Floats, colour: Floats, seen: NDArray[np.bool_]) -> None:
+def peak(f: Floats, first: int, end: int) -> tuple[Real, Real, Real]:
+    """The strongest of some rings, where it is in parts of the outline, and their mean."""
+    strongest, mean = first, np.float32(0)
+    for k in range(first, end):
+        mean += f[PROFILE + k]
+        if f[PROFILE + k] > f[PROFILE + strongest]:
+            strongest = k
+    return f[PROFILE + strongest], RINGS[strongest], mean / (end - first)
+
+
+@compiled
+def describe_colours(f: Floats, colour: Floats, count: int) -> None:
     """How the colours inside differ from those outside, and how they spread, in all planes."""
-    count = seen.sum()
-    contrast, square, inside_spread, outside_spread = (
-        np.float32(0),
-        np.float32(0),
-        np.float32(0),
-        np.float32(0),
-    )
-    core_contrast, far_contrast = np.float32(0), np.float32(0)
-    core_spread, halo = np.float32(0), np.float32(0)
+    contrast, square = np.float32(0), np.float32(0)
+    inside_spread, outside_spread, core_spread = np.float32(0), np.float32(0), np.float32(0)
+    core_contrast, far_contrast, halo = np.float32(0), np.float32(0), np.float32(0)
     for p in range(3):
         step, step2 = np.float32(0), np.float32(0)
         inside, inside2, outside, outside2 = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
         core, core2, far = np.float32(0), np.float32(0), np.float32(0)
-        for i in range(ANGLES):
-            if not seen[i]:
-                continue
-            ring = colour[i, :, p]
-            within = (ring[WITHIN[0]] + ring[WITHIN[1]] + ring[WITHIN[2]]) / 3
-            beyond = (ring[BEYOND[0]] + ring[BEYOND[1]] + ring[BEYOND[2]]) / 3
-            middle = (ring[CORE[0]] + ring[CORE[1]] + ring[CORE[2]]) / 3
-            difference = within - beyond
+        for i in range(count):
+            within, beyond = colour[i, WITHIN, p], colour[i, BEYOND, p]
+            middle, difference = colour[i, CORE, p], within - beyond
             step += difference
             step2 += difference * difference
             inside += within
@@ -207,7 +202,7 @@ def describe_colours(f: Floats, colour: Floats, seen: NDArray[np.bool_]) -> None
             outside2 += beyond * beyond
             core += middle
             core2 += middle * middle
-            far += (ring[FAR[0]] + ring[FAR[1]]) / 2
+            far += colour[i, FAR, p]
         f[PLANES + 2 * p] = abs(step) / count
         f[PLANES + 2 * p + 1] = abs(step / count) / np.sqrt(max(step2 / count, np.float32(1)))
         weight = np.float32(1) if p == 0 else CHROMA_WEIGHT
@@ -227,20 +222,31 @@ def describe_colours(f: Floats, colour: Floats, seen: NDArray[np.bool_]) -> None
 
 
 @compiled
-def describe_balance(f: Floats, clear: Floats, seen: NDArray[np.bool_]) -> None:
+def describe_balance(f: Floats, clear: Floats, direction: NDArray[np.int64], count: int) -> None:
     """Whether the edge is on all sides, or most of it on one."""
     east, south, everywhere = np.float32(0), np.float32(0), np.float32(0)
-    for i in range(ANGLES):
-        if seen[i]:
-            east += clear[i] * np.float32(np.cos(i * 2 * np.pi / ANGLES))
-            south += clear[i] * np.float32(np.sin(i * 2 * np.pi / ANGLES))
-            everywhere += clear[i]
+    for i in range(count):
+        east += clear[i] * COSINES[direction[i]]
+        south += clear[i] * SINES[direction[i]]
+        everywhere += clear[i]
     f[LOPSIDED] = np.sqrt(east * east + south * south) / (everywhere + np.float32(0.1))
 
 
 @compiled
-def total(values: Floats) -> np.float32:
+def ordered(values: Floats, count: int, out: Floats) -> None:
+    """The first so many, ascending, to out: by their ranks, as they are few and ranks run in vectors."""
+    for i in range(count):
+        value, rank = values[i], 0
+        for j in range(i):
+            rank += values[j] <= value
+        for j in range(i + 1, count):
+            rank += values[j] < value
+        out[rank] = value
+
+
+@compiled
+def total(values: Floats, count: int) -> np.float32:
     summed = np.float32(0)
-    for value in values:
-        summed += value
+    for i in range(count):
+        summed += values[i]
     return summed

@@ -12,31 +12,26 @@ from numpy.typing import NDArray
 
 from detector.v2.compiled import Floats, compiled
 
-NODE = np.dtype(
-    [
-        ("stage", "u1"),
-        ("feature", "i2"),
-        ("threshold", "f4"),
-        ("left", "i4"),
-        ("right", "i4"),
-        ("value", "f4"),
-    ]
-)
-"""A node. stage: 1 or 2 on the root of a tree, 0 on others; feature: -1 on a leaf, which has a value; a
-candidate goes left where its feature is at most the threshold. left, right: rows of the same array."""
+NODE = np.dtype([("stage", "u1"), ("feature", "i2"), ("threshold", "f4"), ("next", "i4"), ("value", "f4")])
+"""A node. stage: 1 or 2 on the root of a tree, 0 on others; feature: -1 on a leaf, which has a value; next:
+the row, later than this one, to which a candidate goes whose feature is at most the threshold; others go
+to the row after that."""
 
 FOLDER = Path(__file__).parent
 
 
 class Forest(NamedTuple):
-    """One stage: its nodes and the rows where its trees begin."""
+    """One stage: (n,) nodes as in NODE; of each tree, (trees,), its root and the steps to its lowest leaf.
 
-    feature: NDArray[np.int16]
+    A leaf leads to itself, whatever the features: so all candidates walk a tree side by side.
+    """
+
+    feature: NDArray[np.int32]
     threshold: Floats
-    left: NDArray[np.int32]
-    right: NDArray[np.int32]
+    next: NDArray[np.int32]
     value: Floats
-    roots: NDArray[np.int64]
+    roots: NDArray[np.int32]
+    steps: NDArray[np.int32]
 
 
 class Scorer(NamedTuple):
@@ -61,11 +56,16 @@ def as_scorer(nodes: NDArray[np.void], slope: float, offset: float) -> Scorer:
 
 def forest(nodes: NDArray[np.void], stage: int) -> Forest:
     """The trees of one stage; nodes (n,) of NODE."""
-    feature, threshold, left, right, value = (
-        np.ascontiguousarray(nodes[name]) for name in ("feature", "threshold", "left", "right", "value")
-    )
-    roots = np.flatnonzero(nodes["stage"] == stage)
-    return Forest(feature, threshold, left, right, value, roots)
+    leaf = nodes["feature"] < 0
+    rows = np.arange(len(nodes), dtype=np.int32)
+    feature = np.where(leaf, 0, nodes["feature"]).astype(np.int32)
+    threshold = np.where(leaf, np.float32(np.inf), nodes["threshold"]).astype(np.float32)
+    follows = np.where(leaf, rows, nodes["next"]).astype(np.int32)
+    below = np.zeros(len(nodes), np.int32)
+    for row in np.flatnonzero(~leaf)[::-1]:
+        below[row] = 1 + below[follows[row] : follows[row] + 2].max()
+    roots = np.flatnonzero(nodes["stage"] == stage).astype(np.int32)
+    return Forest(feature, threshold, follows, np.ascontiguousarray(nodes["value"]), roots, below[roots])
 
 
 def score(stage: Forest, features: Floats) -> Floats:
@@ -75,19 +75,23 @@ def score(stage: Forest, features: Floats) -> Floats:
 
 @compiled
 def walk(
-    feature: NDArray[np.int16],
+    feature: NDArray[np.int32],
     threshold: Floats,
-    left: NDArray[np.int32],
-    right: NDArray[np.int32],
+    follows: NDArray[np.int32],
     value: Floats,
-    roots: NDArray[np.int64],
+    roots: NDArray[np.int32],
+    steps: NDArray[np.int32],
     features: Floats,
 ) -> Floats:
     out = np.zeros(len(features), np.float32)
-    for root in roots:  # trees outermost: one tree stays in the nearest cache for all rows
+    at = np.empty(len(features), np.uint32)
+    for tree in range(len(roots)):  # outermost, so that one tree stays in the nearest cache for all rows
+        at[:] = roots[tree]
+        for _ in range(steps[tree]):
+            for n in range(len(features)):  # no branch: the next row's loads need not wait for this one's
+                node = at[n]
+                beyond = features[n, np.uint32(feature[node])] > threshold[node]
+                at[n] = np.uint32(follows[node]) + np.uint32(beyond)
         for n in range(len(features)):
-            node = root
-            while feature[node] >= 0:
-                node = left[node] if features[n, feature[node]] <= threshold[node] else right[node]
-            out[n] += value[node]
+            out[n] += value[at[n]]
     return out

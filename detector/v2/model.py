@@ -1,4 +1,4 @@
-"""Model circles:2: propose at a small scale, score by learned trees, keep one each, refine."""
+"""Model circles:2: propose at a small scale, score by learned trees, refine, score again, keep one each."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.circles import CIRCLE, Circles, FloatArray, make
-from detector.v2 import edges, forest, neighbours, rims, selection
+from detector.v2 import edges, forest, neighbours, selection
 from detector.v2.compiled import Floats
-from detector.v2.propose import Candidates, propose, reduced
+from detector.v2.fine import Fine, refined
+from detector.v2.propose import propose, reduced
 
 LONG_SIDE = 640
 """Pixels to which larger images are reduced; there rims are refined."""
@@ -25,10 +26,6 @@ MIN_SCORE = 0.5
 
 LEAST_SCORE = 0.02
 """What is doubted more is not even named."""
-
-REFINED = rims.Search(low=0.9, high=1.1, rings=25, angles=48, give=0.5)
-MOST_CHANGE = 0.15
-"""Of half the long axis: what changes more when refined ran off to another rim."""
 
 WORTH_A_LOOK = 0.02
 """First score from which the second stage looks at a candidate."""
@@ -50,14 +47,17 @@ def find_all(image: NDArray[np.uint8], scorer: forest.Scorer | None = None) -> C
     if middle.ndim == 2:
         middle, small = (coloured(plane) for plane in (middle, small))
 
+    scorer = scorer or forest.scorer()
     candidates = propose(small)
-    probability = calibrated(candidates, scorer or forest.scorer())
-    kept = selection.select(candidates.ellipses, probability, np.float32(LEAST_SCORE))
-    found = scaled(candidates.ellipses[kept], small, middle)
-    refined = rims.refine(edges.smooth(middle), found.astype(np.float32), *REFINED)
-    change = np.abs(refined[:, rims.MAJOR] / found[:, rims.MAJOR] - 1)
-    good = np.isfinite(refined).all(axis=1) & (change < MOST_CHANGE)
-    found[good] = refined[good, : rims.CLEAR]
+    first = logistic(forest.score(scorer.first, candidates.features))
+    looked = np.flatnonzero(first >= WORTH_A_LOOK)
+    ellipses = scaled(candidates.ellipses[looked], small, middle)
+    ycc = edges.smooth(middle)
+    fine = refined(ycc, ellipses)
+    features = second_features(candidates.features[looked], fine, first[looked])
+    probability = logistic(scorer.slope * forest.score(scorer.second, features) + scorer.offset)
+    kept = selection.select(fine.ellipses, probability, np.float32(LEAST_SCORE))
+    found = refined(ycc, fine.ellipses[kept]).ellipses.astype(np.float64)
     back = np.array([width / middle.shape[1], height / middle.shape[0]])
     found[:, :2] = (found[:, :2] + 0.5) * back
     found[:, 2:4] *= np.sqrt(back.prod())
@@ -68,33 +68,24 @@ def coloured(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return cv2.cvtColor(plane, cv2.COLOR_GRAY2RGB).astype(np.uint8, copy=False)
 
 
-def calibrated(candidates: Candidates, scorer: forest.Scorer) -> Floats:
-    """Each candidate's probability to be a circle: (n,)."""
-    first = logistic(forest.score(scorer.first, candidates.features))
-    probability = np.zeros(len(first), np.float32)
-    looked = np.flatnonzero(first >= WORTH_A_LOOK)
-    if len(looked):
-        features = second_features(candidates, first, looked)
-        odds = forest.score(scorer.second, features)
-        probability[looked] = logistic(scorer.slope * odds + scorer.offset)
-    return probability
-
-
 def logistic(odds: FloatArray) -> Floats:
     return np.asarray(1 / (1 + np.exp(-odds)), np.float32)
 
 
-def second_features(candidates: Candidates, first: Floats, looked: NDArray[np.intp]) -> Floats:
-    """What the second stage sees: a candidate's own features and its surroundings."""
-    around = np.zeros((len(looked), len(neighbours.NAMES)), np.float32)
-    neighbours.surroundings(candidates.ellipses[looked], first[looked], around)
-    return np.concatenate([candidates.features[looked], around], axis=1)
+def second_features(own: Floats, fine: Fine, first: Floats) -> Floats:
+    """What the second stage sees: a candidate's own features, small and fine, and its surroundings.
+
+    own: (n, features) of the first stage; first: (n,) its scores.
+    """
+    around = np.zeros((len(own), len(neighbours.NAMES)), np.float32)
+    neighbours.surroundings(fine.ellipses, first, around)
+    return np.concatenate([own, fine.features, around], axis=1)
 
 
-def scaled(ellipses: Floats, small: NDArray[np.uint8], middle: NDArray[np.uint8]) -> NDArray[np.float64]:
+def scaled(ellipses: Floats, small: NDArray[np.uint8], middle: NDArray[np.uint8]) -> Floats:
     """Ellipses of one scale in pixels of another; pixel centres lie at whole numbers on both."""
     factor = np.array([middle.shape[1] / small.shape[1], middle.shape[0] / small.shape[0]])
     moved = ellipses.astype(np.float64)
     moved[:, :2] = (moved[:, :2] + 0.5) * factor - 0.5
     moved[:, 2:4] *= np.sqrt(factor.prod())
-    return moved
+    return moved.astype(np.float32)

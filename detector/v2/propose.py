@@ -13,8 +13,8 @@ from detector.v2.compiled import Floats, compiled
 
 EDGES = 6000
 """Edge points that vote, and the seeds and candidates that remain after each step."""
-SEEDS = 320
-TRACED = 130
+SEEDS = 400
+TRACED = 150
 
 COARSE = rims.Search(low=0.72, high=1.32, rings=20, angles=24, give=0.5)
 FINE = rims.Search(low=0.8, high=1.2, rings=21, angles=24, give=0.3)
@@ -118,19 +118,18 @@ def join(
     (kept,) each; and directions (n,), at a kept row the most of those that were the same.
     """
     directions = directions.copy()
+    radius = np.sqrt(traced[:, 2] * traced[:, 3])
     kept = np.empty(len(traced), np.int64)
     here, near = np.zeros(len(traced), np.float32), np.zeros(len(traced), np.float32)
     n = 0
     for i in order:
         single = True
-        ri = np.sqrt(traced[i, 2] * traced[i, 3])
         for m in range(n):
             j = kept[m]
-            r = np.sqrt(traced[j, 2] * traced[j, 3])
-            apart = max(
-                np.sqrt((traced[i, 0] - traced[j, 0]) ** 2 + (traced[i, 1] - traced[j, 1]) ** 2) / r,
-                abs(ri - r) / r,
-            )
+            r, dx, dy = radius[j], traced[i, 0] - traced[j, 0], traced[i, 1] - traced[j, 1]
+            if abs(dx) >= NEAR * r or abs(dy) >= NEAR * r or abs(radius[i] - r) >= NEAR * r:
+                continue
+            apart = max(np.sqrt(dx * dx + dy * dy), abs(radius[i] - r)) / r
             ratio = abs(traced[i, 3] / traced[i, 2] - traced[j, 3] / traced[j, 2])
             if apart < NEAR:
                 near[m] += 1

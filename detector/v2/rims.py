@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.v2.compiled import Floats, Real, compiled
-from detector.v2.paths import clearness, compose, fit, follow
+from detector.v2.paths import Room, clearness, compose, fit, follow, room
 
 X, Y, MAJOR, MINOR, ANGLE, CLEAR, RESIDUAL, VISIBLE = range(8)
 """Columns of a traced rim: its ellipse in pixels and radians; how clear the path is, 0 to 1; root mean
@@ -45,25 +45,28 @@ def trace(
     low to give: as in `Search`. Returns (n, 8).
     """
     out = np.empty((len(candidates), 8), np.float32)
-    strength = np.empty((angles, rings), np.float32)
-    total, back, path, weight, basis = room(angles, rings)
+    working = room(angles, rings)
+    strength, weight, basis = working.strength, working.weight, working.basis
     step, first = np.float32((high - low) / (rings - 1)), np.float32(low)
     height, width = np.float32(gradient.shape[0]), np.float32(gradient.shape[1])
+    columns, flat = np.int32(gradient.shape[1]), gradient.reshape(-1)
+    places = np.empty(rings, np.int32)
     for n in range(len(candidates)):
         x, y, a, b, turn = candidates[n]
         c, s = np.float32(np.cos(turn)), np.float32(np.sin(turn))
         for i in range(angles):
             ux, uy, vx, vy = ray(a, b, c, s, basis[1, i], basis[2, i])
             weight[i] = inside(x + ux, y + uy, width, height)
-            px, py = x + first * ux + np.float32(0.5), y + first * uy + np.float32(0.5)
+            for k in range(rings):  # apart from the reading, so that it runs in vectors
+                rho = first + step * np.float32(k)
+                px, py = x + rho * ux + np.float32(0.5), y + rho * uy + np.float32(0.5)
+                within = (px >= 0) & (py >= 0) & (px < width) & (py < height)
+                places[k] = 2 * (np.int32(py) * columns + np.int32(px)) if within else np.int32(-1)
             for k in range(rings):
-                strength[i, k] = 0
-                if px >= 0 and py >= 0 and px < width and py < height:
-                    row, column = int(py), int(px)
-                    strength[i, k] = abs(gradient[row, column, 0] * vx + gradient[row, column, 1] * vy)
-                px += step * ux
-                py += step * uy
-        settle(candidates[n], strength, np.float32(low), step, give, total, back, path, weight, basis, out[n])
+                place = np.uint32(max(places[k], np.int32(0)))  # unsigned: none counts from the end
+                across = abs(flat[place] * vx + flat[place + np.uint32(1)] * vy)
+                strength[i, k] = across if places[k] >= 0 else np.float32(0)
+        settle(candidates[n], first, step, np.float32(give), working, out[n])
     return out
 
 
@@ -83,9 +86,9 @@ def refine(
     """
     height, width = colours.shape[:2]
     out = np.empty((len(candidates), 8), np.float32)
-    strength = np.empty((angles, rings), np.float32)
+    working = room(angles, rings)
+    strength, weight, basis = working.strength, working.weight, working.basis
     samples = np.empty((rings + 2 * SIDE_RINGS, 3), np.float32)
-    total, back, path, weight, basis = room(angles, rings)
     step = np.float32((high - low) / (rings - 1))
     for n in range(len(candidates)):
         x, y, a, b, turn = candidates[n]
@@ -103,7 +106,7 @@ def refine(
                 light, red, blue = other[0] - one[0], other[1] - one[1], other[2] - one[2]
                 coloured = np.float32(2.25) * (red * red + blue * blue)  # as edges.CHROMA, squared
                 strength[i, k] = np.float32(4) * np.sqrt(light * light + coloured)
-        settle(candidates[n], strength, np.float32(low), step, give, total, back, path, weight, basis, out[n])
+        settle(candidates[n], np.float32(low), step, np.float32(give), working, out[n])
     return out
 
 
@@ -116,22 +119,6 @@ def sample(colours: NDArray[np.uint8], x: Real, y: Real, out: Floats) -> None:
         upper = (1 - fx) * colours[row, column, p] + fx * colours[row, column + 1, p]
         lower = (1 - fx) * colours[row + 1, column, p] + fx * colours[row + 1, column + 1, p]
         out[p] = (1 - fy) * upper + fy * lower
-
-
-@compiled
-def room(angles: int, rings: int) -> tuple[Floats, NDArray[np.int8], Floats, Floats, Floats]:
-    """Arrays that `settle` works in, and the harmonics of each direction."""
-    turns = angles + angles // 2
-    basis = np.empty((5, angles), np.float32)
-    for i in range(angles):
-        turn = i * (2 * np.pi / angles)
-        basis[0, i], basis[1, i], basis[2, i] = 1, np.cos(turn), np.sin(turn)
-        basis[3, i], basis[4, i] = np.cos(2 * turn), np.sin(2 * turn)
-    total = np.empty((turns, rings + 2), np.float32)
-    for i in range(turns):
-        total[i, 0] = total[i, rings + 1] = -1e9
-    back = np.empty((turns, rings), np.int8)
-    return total, back, np.empty(angles, np.float32), np.empty(angles, np.float32), basis
 
 
 @compiled
@@ -149,24 +136,21 @@ def inside(x: Real, y: Real, width: Real, height: Real) -> bool | np.bool_:
 
 
 @compiled
-def settle(
-    candidate: Floats, strength: Floats, low: Real, step: Real, give: Real,
-    total: Floats, back: NDArray[np.int8], path: Floats, weight: Floats, basis: Floats, out: Floats,
-) -> None:  # fmt: skip
-    """The ellipse through the best path of an unwrapped rim, and its measures, to `out` (8,).
+def settle(candidate: Floats, low: Real, step: Real, give: Real, room: Room, out: Floats) -> None:
+    """The ellipse through the best path of the room's strengths, and its measures, to `out` (8,).
 
-    weight: (angles,) 1 where the outline is inside the frame; overwritten. The others: see `room`.
+    The room's weight is 1 where the outline is inside the frame; overwritten, as all in the room.
     """
+    strength, path, weight = room.strength, room.path, room.weight
     angles, rings = strength.shape
     clearness(strength)
-    follow(strength, low, step, total, back, path)
+    follow(low, step, room)
     clear, visible = np.float32(0), np.float32(0)
     for i in range(angles):
         value = strength[i, min(rings - 1, max(0, int((path[i] - low) / step + np.float32(0.5))))]
         clear += weight[i] * value
         visible += weight[i]
         weight[i] *= value * value
-    harmonics = out[:5].copy()
-    spread = fit(path, weight, basis, np.float32(1.5) * step, give, harmonics)
-    compose(candidate, harmonics, out)
+    spread = fit(np.float32(1.5) * step, give, room)
+    compose(candidate, room.harmonics, out)
     out[CLEAR], out[RESIDUAL], out[VISIBLE] = clear / max(visible, np.float32(1)), spread, visible / angles

@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.v2.compiled import Floats, compiled
+from detector.v2.compiled import Floats, Real, compiled
 
 STEP = 1.11
 """From one radius to the next."""
@@ -73,27 +73,44 @@ def vote(x: Floats, y: Floats, nx: Floats, ny: Floats, table: NDArray[np.float64
         sector = int(np.arctan2(ny[n], nx[n]) * (SECTORS / (2 * np.pi)) + SECTORS) % SECTORS
         backward[n] = np.uint32(1) << np.uint32(sector)
         forward[n] = np.uint32(1) << np.uint32((sector + SECTORS // 2) % SECTORS)
-    places = np.empty((2, len(x)), np.int32)
+    ahead, behind = np.empty(len(x), np.int32), np.empty(len(x), np.int32)
+    fewer, fewer_bits = np.empty((4, len(x)), np.float32), np.empty((2, len(x)), np.uint32)
+    count = 0
     for k in range(len(table)):
-        radius, scale = np.float32(table[k, 0]), np.float32(1 / table[k, 1])
-        columns, rows, first = np.int32(table[k, 2]), np.int32(table[k, 3]), np.int32(table[k, 4])
         thinning = int(table[k, 5])
-        margin = np.float32(MARGIN) * radius
-        start = k % thinning
-        count = (len(x) - start + thinning - 1) // thinning
-        outside = np.int32(len(bits) - 1)
-        for m in range(count):  # apart from the writing, so that it runs in vectors
-            n = start + m * thinning
-            dx, dy = radius * nx[n], radius * ny[n]
-            u, v = (x[n] + dx + margin) * scale, (y[n] + dy + margin) * scale
-            inside = (u >= 0) & (v >= 0) & (u < columns) & (v < rows)
-            places[0, m] = first + np.int32(v) * columns + np.int32(u) if inside else outside
-            u, v = (x[n] - dx + margin) * scale, (y[n] - dy + margin) * scale
-            inside = (u >= 0) & (v >= 0) & (u < columns) & (v < rows)
-            places[1, m] = first + np.int32(v) * columns + np.int32(u) if inside else outside
+        if k == 0 or thinning > 1:
+            count = 0
+            for n in range(k % thinning, len(x), thinning):
+                fewer[0, count], fewer[1, count], fewer[2, count], fewer[3, count] = x[n], y[n], nx[n], ny[n]
+                fewer_bits[0, count], fewer_bits[1, count] = forward[n], backward[n]
+                count += 1
+        cells(fewer, count, table[k], np.float32(1), len(bits) - 1, ahead)
+        cells(fewer, count, table[k], np.float32(-1), len(bits) - 1, behind)
         for m in range(count):
-            bits[places[0, m]] |= forward[start + m * thinning]
-            bits[places[1, m]] |= backward[start + m * thinning]
+            bits[np.uint32(ahead[m])] |= fewer_bits[0, m]
+            bits[np.uint32(behind[m])] |= fewer_bits[1, m]
+
+
+@compiled
+def cells(
+    points: Floats, count: int, level: NDArray[np.float64], side: Real, outside: int, out: NDArray[np.int32]
+) -> None:
+    """The cell of a level, (6,), where each of count points (4, n) votes, or `outside`, to out (n,).
+
+    side: 1 for a centre ahead, along the gradient; -1 for one behind. Apart from the writing of votes, and
+    without a branch, so that it runs in vectors.
+    """
+    x, y, nx, ny = points[0], points[1], points[2], points[3]
+    radius, scale = np.float32(level[0]), np.float32(1 / level[1])
+    columns, rows, first = np.float32(level[2]), np.float32(level[3]), np.int32(level[4])
+    margin, row, nowhere = np.float32(MARGIN) * radius, np.int32(level[2]), np.int32(outside)
+    for m in range(count):
+        u, v = (
+            (x[m] + side * radius * nx[m] + margin) * scale,
+            (y[m] + side * radius * ny[m] + margin) * scale,
+        )
+        cell = np.int32(first + np.int32(v) * row + np.int32(u))
+        out[m] = cell if (u >= 0) & (v >= 0) & (u < columns) & (v < rows) else nowhere
 
 
 @compiled
@@ -109,7 +126,8 @@ def peaks(bits: Bits, table: NDArray[np.float64]) -> Floats:
         for v in range(rows - 1):
             upper = bits[first + v * columns : first + (v + 1) * columns]
             lower = bits[first + (v + 1) * columns : first + (v + 2) * columns]
-            count_directions(upper, lower, directions)
+            if count_directions(upper, lower, directions) < LEAST:
+                continue
             for u in range(columns - 1):
                 if directions[u] >= LEAST and n < len(found):
                     found[n, X], found[n, Y] = (u + 1) * cell - margin, (v + 1) * cell - margin
@@ -119,8 +137,12 @@ def peaks(bits: Bits, table: NDArray[np.float64]) -> Floats:
 
 
 @compiled
-def count_directions(upper: Bits, lower: Bits, directions: NDArray[np.uint8]) -> None:
-    """In each block of two cells by two, of two rows (columns,), how many bits are set: to `directions`."""
+def count_directions(upper: Bits, lower: Bits, directions: NDArray[np.uint8]) -> int | np.uint8:
+    """In each block of two cells by two, of two rows (columns,), how many bits are set: to `directions`.
+
+    Returns the most of any block.
+    """
+    most = np.uint8(0)
     for u in range(len(upper) - 1):  # no branch, so that it runs in vectors
         block = upper[u] | upper[u + 1] | lower[u] | lower[u + 1]
         block = block - ((block >> np.uint32(1)) & np.uint32(0x55555555))
@@ -128,6 +150,9 @@ def count_directions(upper: Bits, lower: Bits, directions: NDArray[np.uint8]) ->
         block = (block + (block >> np.uint32(4))) & np.uint32(0x0F0F0F0F)
         block = np.uint32(block + (block >> np.uint32(8)))
         directions[u] = np.uint8((block + (block >> np.uint32(16))) & np.uint32(0x3F))
+    for u in range(len(upper) - 1):
+        most = max(most, directions[u])
+    return most
 
 
 @compiled

@@ -26,6 +26,8 @@ from detector.training.examples import (
     of_scene,
 )
 from detector.v2 import features
+from detector.v2.fine import NAMES as FINE_NAMES
+from detector.v2.fine import Fine
 from detector.v2.propose import Candidates
 from tests.detector.evaluation import circles, observed
 from tests.detector.v2.drawing import Image, disc, drawn
@@ -91,24 +93,32 @@ def test_candidates_on_doubtful_discs_are_doubtful() -> None:
 def test_boxes_keep_the_order_of_ellipses() -> None:
     ellipses = np.array([[50, 40, 30, 20, 0], [10, 10, 20, 20, 0], [90, 70, 10, 5, np.pi / 2]])
     expected = [[20, 20, 80, 60], [0, 0, 30, 30], [85, 60, 95, 80]]
-    np.testing.assert_allclose(boxes_of(ellipses, 120, 90), expected, atol=1e-4)
+    np.testing.assert_allclose(boxes_of(ellipses, np.empty((90, 120, 3), np.uint8)), expected, atol=1e-4)
 
 
-def example_of(iou: list[float], doubtful: list[bool]) -> Example:
-    none = np.zeros((len(iou), 5), np.float32)
-    return Example(Candidates(none, none), np.array(iou), np.array(doubtful))
+def test_what_is_refined_is_nearer_the_truth() -> None:
+    example = label(picture(), boxes(circles(*DISCS)), np.empty((0, 4)), 200)
+    good = example.iou > 0.85
+    assert good.any()
+    assert example.fine_iou[good].mean() > example.iou[good].mean()
+    assert example.fine_iou.max() > 0.97
+
+
+def example_of(iou: float) -> Example:
+    none, one = np.zeros((1, 5), np.float32), np.array([iou])
+    return Example(Candidates(none, none), Fine(none, none), one, one, np.array([False]))
 
 
 def test_what_a_candidate_is_worth() -> None:
-    example = example_of([0, 0.39, 0.45, 0.5, 0.7, 0.9, 1, 0.2, 0.8], [False] * 7 + [True] * 2)
-    target, weight = fit.target(example), fit.certain(example)
+    iou = np.array([0, 0.39, 0.45, 0.5, 0.7, 0.9, 1, 0.2, 0.8])
+    target, weight = fit.target(iou), fit.certain(iou, np.array([False] * 7 + [True] * 2))
     assert target[:3].tolist() == [0, 0, 0]
     assert 0 < target[3] < target[4] < target[5] == target[6] == 1
     assert weight.tolist() == [1, 1, 0.3, 1, 1, 1, 1, 0, 1]
 
 
 def test_a_set_left_out_and_a_set_badly_annotated_teach_nothing() -> None:
-    scene, coin, cell = (example_of([n / 10], [False]) for n in range(3))
+    scene, coin, cell = (example_of(n / 10) for n in range(3))
     photographs = {"coins": [coin], NOT_TRAINED_ON[0]: [cell]}
     assert weighted([scene], photographs, without="") == [(scene, 1.0), (coin, PHOTOGRAPH_WEIGHT)]
     assert weighted([scene], photographs, without="coins") == [(scene, 1.0)]
@@ -165,7 +175,8 @@ def test_files_say_what_was_fitted(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         table = random.normal(size=(60, len(features.NAMES))).astype(np.float32)
         table[:, 5] = iou
         ellipses = random.uniform((0, 0, 8, 6, 0), (300, 200, 30, 8, 1), (60, 5)).astype(np.float32)
-        return Example(Candidates(ellipses, table), iou, np.zeros(60, np.bool_)), 1.0
+        fine = Fine(ellipses, random.normal(size=(60, len(FINE_NAMES))).astype(np.float32))
+        return Example(Candidates(ellipses, table), fine, iou, iou, np.zeros(60, np.bool_)), 1.0
 
     examples = [example(seed) for seed in range(20)]
     nodes = fit.fit(examples)

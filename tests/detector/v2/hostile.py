@@ -14,7 +14,8 @@ import numpy as np
 from detector.v2 import features, paths, rims
 from detector.v2.compiled import Floats
 from detector.v2.edges import picture
-from detector.v2.model import REFINED, find_all
+from detector.v2.fine import SEARCH
+from detector.v2.model import find_all
 from detector.v2.propose import COARSE
 from tests.detector.v2.drawing import Image, disc, drawn
 
@@ -72,7 +73,7 @@ def main() -> None:
     small = picture(drawn([disc(60, 45, 22)], 120, 90))
     odd = candidates()
     rims.trace(small.gradient, odd, *COARSE)
-    rims.refine(small.ycc, odd, *REFINED)
+    rims.refine(small.ycc, odd, *SEARCH)
     table = np.empty((len(odd), len(features.NAMES)), np.float32)
     features.describe(*small, odd, np.float32(1), np.float32(1 / 120), table)
     print(f"{shown} pictures")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from detector.training.fit import PARAMETERS, joined, nodes_of
-from detector.v2 import features, neighbours
+from detector.v2 import features, fine, neighbours
 from detector.v2.compiled import Floats
 from detector.v2.forest import FOLDER, NODE, as_scorer, forest, score
 
@@ -39,9 +39,9 @@ def test_both_stages_in_one_file(trained: lightgbm.Booster) -> None:
     both = joined(first, nodes_of(trained, 2))
     inner = both["feature"] >= 0
     rows = np.arange(len(both))
-    assert (both["left"][inner] == rows[inner] + 1).all()
-    assert (both["right"][inner] > both["left"][inner]).all()
-    assert (both["right"][: len(first)] < len(first)).all()
+    assert (both["next"][inner] > rows[inner]).all()
+    assert len(set(both["next"][inner])) == inner.sum(), "each has two of its own"
+    assert both["next"][: len(first)].max() + 1 < len(first)
     scorer = as_scorer(both, 1.0, 0.0)
     table = random_features(50)
     np.testing.assert_array_equal(score(scorer.second, table), score(scorer.first, table))
@@ -52,15 +52,14 @@ def test_the_committed_trees_stay_within_their_rows_and_features() -> None:
     nodes = np.load(FOLDER / "scorer.npy")
     facts = json.loads((FOLDER / "scorer.json").read_text())
     assert nodes.dtype == NODE
-    assert facts["features"] == [*features.NAMES, *neighbours.NAMES]
+    assert facts["features"] == [*features.NAMES, *fine.NAMES, *neighbours.NAMES]
     roots = np.flatnonzero(nodes["stage"])
     assert (nodes["stage"][roots] == np.sort(nodes["stage"][roots])).all()
     beyond = int(roots[nodes["stage"][roots] == 2][0])
     inner = nodes["feature"] >= 0
     rows = np.arange(len(nodes))
-    for side in ("left", "right"):
-        assert (nodes[side][inner] > rows[inner]).all(), "every walk ends"
-        assert (nodes[side][inner] < len(nodes)).all()
+    assert (nodes["next"][inner] > rows[inner]).all(), "every walk ends"
+    assert (nodes["next"][inner] + 1 < len(nodes)).all()
     assert nodes["feature"][:beyond].max() < len(features.NAMES)
-    assert nodes["feature"].max() < len(features.NAMES) + len(neighbours.NAMES)
+    assert nodes["feature"].max() < len(facts["features"])
     assert np.isfinite(nodes["value"]).all()

@@ -7,12 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detector.v2 import paths, rims
+from detector.v2 import paths
 from detector.v2.compiled import Floats
 
 ANGLES, RINGS = 32, 25
 LOW, STEP = np.float32(0.8), np.float32(0.4 / (RINGS - 1))
-BASIS = rims.room(ANGLES, RINGS)[4]
 
 
 def around(r0: float, dx: float = 0, dy: float = 0, e1: float = 0, e2: float = 0) -> Floats:
@@ -24,9 +23,10 @@ def around(r0: float, dx: float = 0, dy: float = 0, e1: float = 0, e2: float = 0
 
 def fitted(path: Floats, weight: Floats, give: float = 0.0) -> tuple[Floats, float]:
     """Harmonics, and what the path is off them."""
-    out = np.empty(5, np.float32)
-    residual = paths.fit(path, weight, BASIS, np.float32(1.5) * STEP, give, out)
-    return out, float(residual)
+    room = paths.room(ANGLES, RINGS)
+    room.path[:], room.weight[:] = path, weight
+    residual = paths.fit(np.float32(1.5) * STEP, np.float32(give), room)
+    return room.harmonics, float(residual)
 
 
 bend = st.floats(-0.1, 0.1)
@@ -115,10 +115,10 @@ def test_follow_finds_a_planted_path(start: int, phase: float, swing: float, see
     planted = np.clip(start + swing * np.sin(turn + phase), 1, RINGS - 2)
     noise = 0.4 * np.random.default_rng(seed).random((ANGLES, RINGS))
     near = np.exp(-((np.arange(RINGS) - planted[:, None]) ** 2))
-    strength = (noise + near).astype(np.float32)
-    total, back, path, _, _ = rims.room(ANGLES, RINGS)
-    paths.follow(strength, LOW, STEP, total, back, path)
-    assert np.abs((path - LOW) / STEP - planted).max() < 2
+    room = paths.room(ANGLES, RINGS)
+    room.strength[:] = noise + near
+    paths.follow(LOW, STEP, room)
+    assert np.abs((room.path - LOW) / STEP - planted).max() < 2
 
 
 def test_clearness_is_between_nought_and_one_and_keeps_order() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from detector.v2 import edges, rims
 from detector.v2.compiled import Floats
-from detector.v2.model import REFINED
+from detector.v2.fine import SEARCH
 from detector.v2.propose import COARSE, FINE
 from tests.detector.v2.drawing import Ellipse, drawn
 
@@ -48,7 +48,7 @@ def test_refine_comes_closer(ellipse: Ellipse) -> None:
     x, y, a, b, angle = ellipse
     start: Ellipse = (x + 0.025 * a, y - 0.02 * a, 1.02 * a, 1.02 * b, angle)
     colours = edges.smooth(drawn([ellipse], WIDTH, HEIGHT))
-    (refined,) = rims.refine(colours, rows(start), *REFINED)
+    (refined,) = rims.refine(colours, rows(start), *SEARCH)
     assert off(refined, ellipse) < max(0.3, 0.012 * a)
     assert off(refined, ellipse) < off(rows(start)[0], ellipse)
 
