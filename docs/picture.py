@@ -1,6 +1,6 @@
-"""Draws docs/circles.jpg: what the newest model finds in two photographs that come with scikit-image.
+"""Draws docs/circles.jpg: what the newest model finds in a photograph that comes with scikit-image.
 
-The coins have no known copyright restrictions (Brooklyn Museum); the coffee is CC0 (Rachel Michetti).
+It has no known copyright restrictions (Brooklyn Museum).
 """
 
 from __future__ import annotations
@@ -10,25 +10,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from skimage.data import coffee, coins
+from skimage.data import coins
 
 from detector import detect
 from detector.evaluation.drawing import RIGHT, Line, draw
 
-HEIGHT = 480
+LONG_SIDE = 760
 
 
 def main() -> None:
-    panels = [panel(np.asarray(photograph)) for photograph in (coins(), coffee())]
-    Image.fromarray(np.hstack(panels)).save(Path(__file__).with_name("circles.jpg"), quality=88)
-
-
-def panel(photograph: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The photograph with its circles, HEIGHT pixels high."""
-    colours = photograph if photograph.ndim == 3 else np.repeat(photograph[..., None], 3, axis=2)
-    height, width = colours.shape[:2]
-    circles = {Line("found", RIGHT.colour): detect(photograph)}
-    return draw(colours, circles, round(HEIGHT * max(1.0, width / height)))
+    grey: NDArray[np.uint8] = np.asarray(coins())
+    drawn = draw(
+        np.repeat(grey[..., None], 3, axis=2), {Line("found", RIGHT.colour): detect(grey)}, LONG_SIDE
+    )
+    Image.fromarray(drawn).save(Path(__file__).with_name("circles.jpg"), quality=88)
 
 
 if __name__ == "__main__":
