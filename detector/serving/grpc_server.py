@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from functools import partial
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn, TypeAlias, cast
 
 import grpc
 
@@ -125,9 +126,11 @@ class Inference:
 
     async def _message(self, messages: AsyncIterator[bytes], place: Place) -> bytes:
         timeout_s = self._service.limits.body_timeout_s
+        # Closed, or it would hold the message, in a cycle, until Python's collector comes for old objects.
+        stream = cast("AsyncGenerator[bytes]", aiter(messages))
         try:
-            async with asyncio.timeout(timeout_s):
-                message = await anext(messages)
+            async with asyncio.timeout(timeout_s), aclosing(stream):
+                message = await anext(stream)
         except StopAsyncIteration:
             raise InvalidRequest("no ModelInferRequest was sent") from None
         except TimeoutError:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
+import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -301,3 +303,23 @@ def test_a_full_queue_and_a_caller_that_gives_up(monkeypatch: pytest.MonkeyPatch
         assert error.code() is grpc.StatusCode.UNAVAILABLE
         assert ("grpc-retry-pushback-ms", "1000") in tuple(error.trailing_metadata())
     assert worked == 5
+
+
+def test_no_request_is_held_when_it_is_answered() -> None:
+    """gRPC's iterator of messages and its generator hold each other, and the message with them."""
+    refused = pb.ModelInferRequest(model_name="nobody", id="x" * 500_000)
+
+    async def twenty(channel: grpc.aio.Channel) -> int:
+        for _ in range(20):
+            with pytest.raises(grpc.aio.AioRpcError):
+                await call(channel, "ModelInfer", refused, pb.ModelInferResponse)
+        return tracemalloc.get_traced_memory()[0]
+
+    gc.disable()
+    tracemalloc.start()
+    try:
+        held = against(twenty)
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert held < 5_000_000
