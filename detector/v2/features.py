@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.v2.compiled import Floats, Real, compiled
+from detector.v2.few import ordered, total
 from detector.v2.probes import (
     ANGLES,
     BEYOND,
@@ -19,7 +20,7 @@ from detector.v2.probes import (
     Probes,
     probe,
     room,
-)
+)  # fmt: skip
 
 INNER, OUTER = (1, ON_RIM[0] - 1), (ON_RIM[1] + 1, len(RINGS))
 """First ring and end of those inside and outside the rim, a ring away from it."""
@@ -230,23 +231,3 @@ def describe_balance(f: Floats, clear: Floats, direction: NDArray[np.int64], cou
         south += clear[i] * SINES[direction[i]]
         everywhere += clear[i]
     f[LOPSIDED] = np.sqrt(east * east + south * south) / (everywhere + np.float32(0.1))
-
-
-@compiled
-def ordered(values: Floats, count: int, out: Floats) -> None:
-    """The first so many, ascending, to out: by their ranks, as they are few and ranks run in vectors."""
-    for i in range(count):
-        value, rank = values[i], 0
-        for j in range(i):
-            rank += values[j] <= value
-        for j in range(i + 1, count):
-            rank += values[j] < value
-        out[rank] = value
-
-
-@compiled
-def total(values: Floats, count: int) -> np.float32:
-    summed = np.float32(0)
-    for i in range(count):
-        summed += values[i]
-    return summed
