@@ -25,7 +25,7 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """
     return cast(
         "Callable[P, R]",
-        numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})(
+        numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})(
             function
         ),
     )
