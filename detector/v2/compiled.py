@@ -25,7 +25,5 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """
     return cast(
         "Callable[P, R]",
-        numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})(
-            function
-        ),
+        numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})(function),
     )
