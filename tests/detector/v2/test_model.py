@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -183,6 +185,18 @@ def test_the_same_in_threads_and_in_another_process() -> None:
     command = [sys.executable, "-c", "from tests.detector.v2.test_model import printed; print(printed())"]
     other = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert other.strip() == " ".join(circles.hex() for circles in expected)
+
+
+def test_the_same_freshly_compiled_and_from_the_cache(tmp_path: Path) -> None:
+    """Numba's error_model="numpy" broke this in the last bit, and a cache filled at set-up hid it."""
+    command = [sys.executable, "-c", "from tests.detector.v2.test_model import printed; print(printed())"]
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    fresh, cached = (
+        subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout for _ in range(2)
+    )
+    assert fresh.strip()
+    assert any(tmp_path.rglob("*.nbc")), "the first filled the cache"
+    assert cached == fresh
 
 
 def test_the_drawn_area_is_the_discs() -> None:
