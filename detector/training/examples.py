@@ -13,7 +13,7 @@ from detector.evaluation.dataset import AnnotatedImage
 from detector.evaluation.overlap import box_iou, boxes
 from detector.images import decode
 from detector.scenes import render_hard
-from detector.v2.edges import smooth
+from detector.v2.edges import packed, smooth
 from detector.v2.fine import Fine, refined
 from detector.v2.model import LONG_SIDE, SEARCH_SIDE, scaled
 from detector.v2.propose import Candidates, propose, reduced
@@ -74,7 +74,7 @@ def label(image: NDArray[np.uint8], truth: FloatArray, doubtful: FloatArray, sid
     small = reduced(middle, side)
     candidates = propose(small)
     ellipses = scaled(candidates.ellipses, small, middle)
-    fine = refined(smooth(middle), ellipses)
+    fine = refined(packed(smooth(middle)), ellipses)
     found, better = (boxes_of(in_image(rows, middle, image), image) for rows in (ellipses, fine.ellipses))
     return Example(
         candidates, fine, best(found, truth), best(better, truth), best(found, doubtful) > DOUBTFUL

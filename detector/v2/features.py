@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.v2.compiled import Floats, Real, compiled
+from detector.v2.compiled import Floats, Packed, Real, compiled
 from detector.v2.few import ordered, total
 from detector.v2.probes import (
     ANGLES,
@@ -70,17 +70,17 @@ PLANES = NAMES.index("contrast_y")
 
 @compiled
 def describe(
-    ycc: NDArray[np.uint8], gradient: Floats, ratio: Floats,
+    colours: Packed, gradient: Floats, ratio: Floats,
     candidates: Floats, noise: Real, scale: Real, out: Floats,
 ) -> None:  # fmt: skip
     """Features of candidates (n, 5), written to the first columns of out (n, len(NAMES)).
 
-    ycc to ratio: as in `edges.Picture`; noise: its median gradient; scale: radii times this are parts of
+    colours to ratio: as in `edges.Picture`; noise: its median gradient; scale: radii times this are parts of
     the long side.
     """
     probes, order = room(), np.empty(ANGLES, np.float32)
     for n in range(len(candidates)):
-        count = probe(ycc, gradient, ratio, candidates[n], probes)
+        count = probe(colours, gradient, ratio, candidates[n], probes)
         _, _, a, b, _ = candidates[n]
         radius = np.sqrt(a * b)
         f = out[n]

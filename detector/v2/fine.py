@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from detector.v2 import rims
-from detector.v2.compiled import Floats
+from detector.v2.compiled import Floats, Packed
 
 SEARCH = rims.Search(low=0.9, high=1.1, rings=25, angles=48, give=0.5)
 
@@ -25,9 +24,9 @@ class Fine(NamedTuple):
     features: Floats
 
 
-def refined(ycc: NDArray[np.uint8], ellipses: Floats) -> Fine:
-    """Refine ellipses (n, 5) on a picture (H, W, 3) as `edges.smooth` makes it."""
-    traced = rims.refine(ycc, ellipses, *SEARCH)
+def refined(colours: Packed, ellipses: Floats) -> Fine:
+    """Refine ellipses (n, 5) on a picture (H, W) as `edges.packed` makes it, of one that is smooth."""
+    traced = rims.refine(colours, ellipses, *SEARCH)
     whole = np.isfinite(traced).all(axis=1)
     traced = np.where(whole[:, None], traced, 0)
     radius = np.sqrt(ellipses[:, rims.MAJOR] * ellipses[:, rims.MINOR])

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.v2.compiled import Floats, Real, compiled
+from detector.v2.compiled import Floats, Packed, Real, compiled, plane
 
 ANGLES = 32
 """Directions from the centre in which the picture is looked at."""
@@ -63,13 +63,13 @@ def room() -> Probes:
 
 
 @compiled
-def probe(ycc: NDArray[np.uint8], gradient: Floats, ratio: Floats, candidate: Floats, out: Probes) -> int:
+def probe(colours: Packed, gradient: Floats, ratio: Floats, candidate: Floats, out: Probes) -> int:
     """Look around one candidate (5,), write to out; returns in how many directions."""
     height, width = np.float32(gradient.shape[0]), np.float32(gradient.shape[1])
     x, y, a, b, turn = candidate
     ct, st = np.float32(np.cos(turn)), np.float32(np.sin(turn))
     columns, low, half = np.int32(gradient.shape[1]), np.float32(0), np.float32(0.5)
-    flat, colours, ratios = gradient.reshape(-1), ycc.reshape(-1), ratio.reshape(-1)
+    flat, packed, ratios = gradient.reshape(-1), colours.reshape(-1), ratio.reshape(-1)
     at, places = out.at, out.places
     n = 0
     for i in range(ANGLES):
@@ -93,9 +93,9 @@ def probe(ycc: NDArray[np.uint8], gradient: Floats, ratio: Floats, candidate: Fl
             for p in range(3):
                 out.colour[n, zone, p] = 0
         for m in range(len(COLOURED)):
-            zone, place = COLOURED[m, 0], 3 * np.uint32(places[COLOURED[m, 1]])
+            zone, pixel = COLOURED[m, 0], packed[np.uint32(places[COLOURED[m, 1]])]
             for p in range(3):
-                out.colour[n, zone, p] += SHARE[zone] * np.float32(colours[place + np.uint32(p)])
+                out.colour[n, zone, p] += SHARE[zone] * plane(pixel, np.uint32(8 * p))
         best = np.float32(-1)
         for k in range(*ON_RIM):
             sx, sy = between(gradient, at[0, k], at[1, k])

@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from detector.v2.compiled import Floats, Real, compiled
+from detector.v2.compiled import Floats, Packed, Real, compiled, plane
 from detector.v2.paths import Room, clearness, compose, fit, follow, room
 
 X, Y, MAJOR, MINOR, ANGLE, CLEAR, RESIDUAL, VISIBLE = range(8)
@@ -72,38 +71,32 @@ def trace(
 
 @compiled
 def refine(
-    colours: NDArray[np.uint8],
-    candidates: Floats,
-    low: float,
-    high: float,
-    rings: int,
-    angles: int,
-    give: float,
+    colours: Packed, candidates: Floats, low: float, high: float, rings: int, angles: int, give: float
 ) -> Floats:
-    """As `trace`, through the colours themselves, (H, W, 3): for few candidates, without gradients of all.
+    """As `trace`, through the colours themselves, (H, W): for few candidates, without gradients of all.
 
     The strength of a ring is how far the colours on its two sides are from each other.
     """
-    height, width = colours.shape[:2]
+    height, width = np.float32(colours.shape[0]), np.float32(colours.shape[1])
     out = np.empty((len(candidates), 8), np.float32)
     working = room(angles, rings)
     strength, weight, basis = working.strength, working.weight, working.basis
-    samples = np.empty((rings + 2 * SIDE_RINGS, 3), np.float32)
+    samples = np.empty((3, rings + 2 * SIDE_RINGS), np.float32)
+    corners = np.empty((4, rings + 2 * SIDE_RINGS), np.uint32)
+    parts = np.empty((2, rings + 2 * SIDE_RINGS), np.float32)
     step = np.float32((high - low) / (rings - 1))
+    first = np.float32(low) - SIDE_RINGS * step
     for n in range(len(candidates)):
         x, y, a, b, turn = candidates[n]
         c, s = np.float32(np.cos(turn)), np.float32(np.sin(turn))
         for i in range(angles):
             ux, uy, _, _ = ray(a, b, c, s, basis[1, i], basis[2, i])
             weight[i] = inside(x + ux, y + uy, width, height)
-            for k in range(len(samples)):
-                rho = np.float32(low) + step * (k - SIDE_RINGS)
-                px = min(max(x + rho * ux, np.float32(0)), np.float32(width) - np.float32(1.001))
-                py = min(max(y + rho * uy, np.float32(0)), np.float32(height) - np.float32(1.001))
-                sample(colours, px, py, samples[k])
+            between(colours, x + first * ux, y + first * uy, step * ux, step * uy, corners, parts, samples)
             for k in range(rings):
-                one, other = samples[k], samples[k + 2 * SIDE_RINGS]
-                light, red, blue = other[0] - one[0], other[1] - one[1], other[2] - one[2]
+                light = samples[0, k + 2 * SIDE_RINGS] - samples[0, k]
+                red = samples[1, k + 2 * SIDE_RINGS] - samples[1, k]
+                blue = samples[2, k + 2 * SIDE_RINGS] - samples[2, k]
                 coloured = np.float32(2.25) * (red * red + blue * blue)  # as edges.CHROMA, squared
                 strength[i, k] = np.float32(4) * np.sqrt(light * light + coloured)
         settle(candidates[n], np.float32(low), step, np.float32(give), working, out[n])
@@ -111,14 +104,34 @@ def refine(
 
 
 @compiled
-def sample(colours: NDArray[np.uint8], x: Real, y: Real, out: Floats) -> None:
-    """The colour between four pixels of (H, W, 3), to `out` (3,); x and y within the last of them."""
-    row, column = int(y), int(x)
-    fx, fy = x - column, y - row
+def between(
+    colours: Packed, x: Real, y: Real, dx: Real, dy: Real, corners: Packed, parts: Floats, out: Floats
+) -> None:
+    """Colours along a line from (x, y) in steps of (dx, dy), each from four pixels, to `out` (3, n).
+
+    corners: (4, n) and parts: (2, n) are room: places first, so that all but the reading runs in vectors.
+    """
+    columns, flat = colours.shape[1], colours.reshape(-1)
+    right, bottom = np.float32(columns) - np.float32(1.001), np.float32(colours.shape[0]) - np.float32(1.001)
+    for k in range(out.shape[1]):
+        px = min(max(x + np.float32(k) * dx, np.float32(0)), right)
+        py = min(max(y + np.float32(k) * dy, np.float32(0)), bottom)
+        column, row = np.int32(px), np.int32(py)
+        parts[0, k], parts[1, k] = px - np.float32(column), py - np.float32(row)
+        corners[0, k] = row * np.int32(columns) + column
+    for k in range(out.shape[1]):
+        place = corners[0, k]
+        corners[0, k], corners[1, k] = flat[place], flat[place + np.uint32(1)]
+        place += np.uint32(columns)
+        corners[2, k], corners[3, k] = flat[place], flat[place + np.uint32(1)]
     for p in range(3):
-        upper = (1 - fx) * colours[row, column, p] + fx * colours[row, column + 1, p]
-        lower = (1 - fx) * colours[row + 1, column, p] + fx * colours[row + 1, column + 1, p]
-        out[p] = (1 - fy) * upper + fy * lower
+        shift = np.uint32(8 * p)
+        for k in range(out.shape[1]):
+            upper, upper_next = plane(corners[0, k], shift), plane(corners[1, k], shift)
+            lower, lower_next = plane(corners[2, k], shift), plane(corners[3, k], shift)
+            upper += parts[0, k] * (upper_next - upper)
+            lower += parts[0, k] * (lower_next - lower)
+            out[p, k] = upper + parts[1, k] * (lower - upper)
 
 
 @compiled

@@ -73,7 +73,7 @@ def main() -> None:
     small = picture(drawn([disc(60, 45, 22)], 120, 90))
     odd = candidates()
     rims.trace(small.gradient, odd, *COARSE)
-    rims.refine(small.ycc, odd, *SEARCH)
+    rims.refine(small.colours, odd, *SEARCH)
     table = np.empty((len(odd), len(features.NAMES)), np.float32)
     features.describe(*small, odd, np.float32(1), np.float32(1 / 120), table)
     print(f"{shown} pictures")

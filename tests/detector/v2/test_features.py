@@ -41,7 +41,7 @@ def test_elsewhere_and_turned_it_looks_the_same(moved: Ellipse) -> None:
     for name in here:
         if name.endswith("_peak_at"):  # whichever ring noise makes the strongest
             continue
-        assert there[name] == pytest.approx(here[name], abs=0.12, rel=0.15), name
+        assert there[name] == pytest.approx(here[name], abs=0.2, rel=0.15), name
 
 
 def test_a_rim_has_an_edge_all_around_and_a_circle_beside_it_has_not() -> None:

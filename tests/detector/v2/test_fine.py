@@ -13,8 +13,8 @@ TRUE: Ellipse = (300.5, 220.5, 90, 72, 0.5)
 
 
 def refined(*starts: Ellipse) -> fine.Fine:
-    ycc = edges.smooth(drawn([TRUE], WIDTH, HEIGHT))
-    return fine.refined(ycc, np.array(starts, np.float32).reshape(-1, 5))
+    colours = edges.packed(edges.smooth(drawn([TRUE], WIDTH, HEIGHT)))
+    return fine.refined(colours, np.array(starts, np.float32).reshape(-1, 5))
 
 
 def test_one_near_the_rim_comes_onto_it() -> None:

@@ -47,7 +47,7 @@ def test_trace_finds_the_rim_from_a_start_beside_it(ellipse: Ellipse) -> None:
 def test_refine_comes_closer(ellipse: Ellipse) -> None:
     x, y, a, b, angle = ellipse
     start: Ellipse = (x + 0.025 * a, y - 0.02 * a, 1.02 * a, 1.02 * b, angle)
-    colours = edges.smooth(drawn([ellipse], WIDTH, HEIGHT))
+    colours = edges.packed(edges.smooth(drawn([ellipse], WIDTH, HEIGHT)))
     (refined,) = rims.refine(colours, rows(start), *SEARCH)
     assert off(refined, ellipse) < max(0.3, 0.012 * a)
     assert off(refined, ellipse) < off(rows(start)[0], ellipse)
