@@ -62,6 +62,7 @@ def main() -> None:
         host=options.host,
         port=options.port,
         access_log=False,
+        proxy_headers=False,
         ws="none",
         timeout_graceful_shutdown=20,
     )

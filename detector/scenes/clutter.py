@@ -54,7 +54,12 @@ def blob(random: np.random.Generator, angle: FloatArray) -> FloatArray:
     return np.clip(reach, 0.2, 2)
 
 
-OUTLINES = (nut, star, rounded_square, blob)
+def petal(random: np.random.Generator, angle: FloatArray) -> FloatArray:
+    """Round on one side, pointed on the other."""
+    return np.asarray(np.abs(np.cos(angle / 2)) ** random.uniform(0.3, 1.2) + 0.02)
+
+
+OUTLINES = (nut, star, rounded_square, blob, petal)
 
 
 def nearly_round(random: np.random.Generator, canvas: Canvas, mask: Canvas) -> None:
@@ -105,22 +110,48 @@ def letters(random: np.random.Generator, canvas: Canvas, mask: Canvas) -> None:
     cv2.putText(canvas, text, where, cv2.FONT_HERSHEY_SIMPLEX, scale, tint, thick, cv2.LINE_AA)
 
 
-def finger(random: np.random.Generator, canvas: Canvas, mask: Canvas) -> None:
-    """Its tip is half a circle."""
+def hand(random: np.random.Generator, canvas: Canvas, mask: Canvas) -> None:
+    """A finger, or a few side by side."""
     height, width = mask.shape
-    start = (random.uniform(-0.2, 1.2, 2) * (width, height)).astype(int).tolist()
-    end = (random.uniform(0.1, 0.9, 2) * (width, height)).astype(int).tolist()
-    thick = random.uniform(0.04, 0.16) * max(width, height)
-    skin = np.array([200, 150, 120]) * random.uniform(0.4, 1.2)
-    for share, gain in ((1.0, 0.75), (0.8, 0.95), (0.45, 1.08)):
-        shade = np.clip(skin * gain, 0, 255).tolist()
-        cv2.line(canvas, start, end, shade, max(2, int(thick * share)), cv2.LINE_AA)
-    cv2.line(mask, start, end, 1.0, max(2, int(thick)))
+    start, tip = random.uniform(-0.2, 1.2, 2) * (width, height), random.uniform(0.1, 0.9, 2) * (width, height)
+    radius = random.uniform(0.02, 0.11) * max(width, height)
+    along = (tip - start) / (np.hypot(*(tip - start)) + 1e-6)
+    beside = np.array([-along[1], along[0]])
+    skin = np.array([200, 150, 120]) * random.uniform(0.35, 1.2) + random.normal(0, 8, 3)
+    for n in range(random.choice([1, 1, 1, 2, 3])):
+        own = tip + n * 2 * radius * beside + random.normal(0, 0.5 * (n > 0)) * radius * along
+        finger(random, canvas, mask, own, along, float(np.hypot(*(own - start))), radius, skin)
 
 
-UNDER = (card, card, nearly_round, nearly_round, nearly_round, arc, letters, pen, finger)
+def finger(
+    random: np.random.Generator, canvas: Canvas, mask: Canvas,
+    tip: FloatArray, along: FloatArray, length: float, radius: float, skin: FloatArray,
+) -> None:  # fmt: skip
+    """A cylinder whose end is nearly half a circle, with a nail or without. tip, along: (2,)."""
+    height, width = mask.shape
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    u = ((x - tip[0]) * along[0] + (y - tip[1]) * along[1]) / radius
+    v = ((y - tip[1]) * along[0] - (x - tip[0]) * along[1]) / radius
+    rho = np.hypot(np.maximum(u, 0) / random.uniform(0.85, 1.4), v)
+    cover = np.clip((1 - rho) * radius / random.uniform(0.7, 5) + 0.5, 0, 1) * (u > -length / radius)
+    dark = random.uniform(0.3, 0.8)
+    shade = dark + (1 - dark) * np.sqrt(np.clip(1 - rho**2, 0, 1)) + random.uniform(-0.2, 0.2) * v
+    shade *= 1 + random.uniform(0, 0.06) * noise(random, width, height, random.uniform(1, 6))
+    painted = np.clip(skin * shade[..., None], 0, 255)
+    if random.random() < 0.4:
+        edge = 1 - np.hypot(
+            (u + random.uniform(0, 0.6)) / random.uniform(0.6, 1), v / random.uniform(0.5, 0.75)
+        )
+        nail = (random.uniform(0.2, 0.8) * np.clip(edge * radius / 2, 0, 1))[..., None]
+        painted = painted * (1 - nail) + np.clip(skin * 1.1 + random.uniform(0, 40, 3), 0, 255) * nail
+    canvas *= 1 - cover[..., None]
+    canvas += (cover[..., None] * painted).astype(np.float32)
+    np.maximum(mask, cover, out=mask)
+
+
+UNDER = (card, card, nearly_round, nearly_round, nearly_round, arc, letters, pen, hand)
 """Drawn before the discs."""
-OVER = (pen, pen, card, finger, finger)
+OVER = (pen, pen, card, hand, hand)
 """Drawn over them."""
 
 

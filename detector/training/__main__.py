@@ -23,7 +23,7 @@ from detector.training.fit import Weighted, fit
 from detector.training.measure import Measured, calibrated, measured, of_images, of_scenes
 from detector.v2.forest import FOLDER, Scorer, as_scorer
 
-SCENES = 6000
+SCENES = 8000
 HELD_OUT = 200
 """Scenes kept for calibration and for the card; their seeds follow those of training."""
 PHOTOGRAPH_WEIGHT = 2.0
