@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import math
+import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -18,6 +19,7 @@ from detector import CIRCLE, Circles, models
 from detector.models import Model
 from detector.server import create_app
 from detector.serving.limits import Limits
+from detector.serving.service import ASK_AFTER_S
 from tests.detector.calls import base64_png, instances, over_asgi, picture
 
 PREDICT = "/v1/models/circles:predict"
@@ -215,26 +217,47 @@ def test_a_model_that_cannot_answer_is_no_server(monkeypatch: pytest.MonkeyPatch
         pass
 
 
-def test_a_caller_that_gave_up_is_not_worked_for(encoded: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_caller_that_gave_up_while_waiting_is_not_worked_for(
+    encoded: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls: list[object] = []
+    free = threading.Event()
 
     def record(image: object) -> Circles:
         calls.append(image)
+        free.wait(10)
         return np.empty(0, CIRCLE)
 
     monkeypatch.setattr(models, "MODELS", (Model("circles", "1", record),))
-    body = orjson.dumps(instances(encoded))
-    events: Iterator[dict[str, Any]] = iter(
-        [{"type": "http.request", "body": body}, {"type": "http.disconnect"}]
-    )
+    app = create_app(Limits(workers=1, waiting=2))
     scope = {"type": "http", "method": "POST", "path": PREDICT, "query_string": b"", "headers": []}
+    body: dict[str, Any] = {"type": "http.request", "body": orjson.dumps(instances(encoded))}
 
-    async def receive() -> dict[str, Any]:
-        return next(events)
+    async def asked(then: asyncio.Event) -> None:
+        events: Iterator[dict[str, Any]] = iter([body])
 
-    async def send(_message: object) -> None:
-        """The answer of a connection that is gone."""
+        async def receive() -> dict[str, Any]:
+            event = next(events, None)
+            if event is None:
+                await then.wait()
+                return {"type": "http.disconnect"}
+            return event
 
-    asyncio.run(create_app()(scope, receive, send))
-    assert next(events, None) is None
-    assert calls == []
+        async def send(_message: object) -> None:
+            """The answer, to whoever is there."""
+
+        await app(scope, receive, send)
+
+    async def one_waits_for_the_other() -> None:
+        there, gave_up = asyncio.Event(), asyncio.Event()
+        first = asyncio.create_task(asked(there))
+        while not calls:
+            await asyncio.sleep(0.001)
+        second = asyncio.create_task(asked(gave_up))
+        await asyncio.sleep(4 * ASK_AFTER_S)
+        gave_up.set()
+        free.set()
+        await asyncio.gather(first, second)
+
+    asyncio.run(one_waits_for_the_other())
+    assert len(calls) == 1
