@@ -221,10 +221,11 @@ def test_a_caller_that_gave_up_while_waiting_is_not_worked_for(
     encoded: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[object] = []
-    free = threading.Event()
+    begun, free = threading.Event(), threading.Event()
 
     def record(image: object) -> Circles:
         calls.append(image)
+        begun.set()
         free.wait(10)
         return np.empty(0, CIRCLE)
 
@@ -251,8 +252,7 @@ def test_a_caller_that_gave_up_while_waiting_is_not_worked_for(
     async def one_waits_for_the_other() -> None:
         there, gave_up = asyncio.Event(), asyncio.Event()
         first = asyncio.create_task(asked(there))
-        while not calls:
-            await asyncio.sleep(0.001)
+        assert await asyncio.to_thread(begun.wait, 10)
         second = asyncio.create_task(asked(gave_up))
         await asyncio.sleep(4 * ASK_AFTER_S)
         gave_up.set()
