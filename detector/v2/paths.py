@@ -36,6 +36,7 @@ class Room(NamedTuple):
 
 @compiled
 def room(angles: int, rings: int) -> Room:
+    """Room for rims of so many directions and rings."""
     turns = angles + angles // 2
     basis = np.empty((5, angles), np.float32)
     for i in range(angles):
