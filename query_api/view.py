@@ -6,7 +6,6 @@ import asyncio
 import logging
 import threading
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from typing import Any
 from uuid import UUID
 
@@ -16,8 +15,9 @@ import psycopg
 from query_api.errors import ViewUnavailable
 from streams import lake
 from streams.settings import Settings
+from streams.statements import read_statements
 
-QUERIES = lake.read_statements(files("query_api").joinpath("queries.sql").read_text())
+QUERIES = read_statements("query_api", "queries.sql")
 SNAPSHOT = "SELECT max(snapshot_id) FROM lake.ducklake_snapshot"
 LOST = (
     duckdb.IOException, duckdb.CatalogException, duckdb.TransactionException, duckdb.ConnectionException,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from importlib import import_module
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import psycopg
 
+from streams import offsets
 from streams.settings import Settings
+from streams.statements import read_statements
 
 INLINED_ROWS = 10
 """Commits of so few rows are kept in the catalog rather than as a file; a high limit is 30 times slower."""
@@ -34,9 +36,9 @@ def connect(settings: Settings, *, read_only: bool) -> duckdb.DuckDBPyConnection
     Path(settings.lake_path).mkdir(parents=True, exist_ok=True)
     options = f"DATA_PATH {_quoted(settings.lake_path + '/')}, METADATA_SCHEMA 'lake'"
     options += ", READ_ONLY" if read_only else f", DATA_INLINING_ROW_LIMIT {INLINED_ROWS}"
-    catalog = _quoted("ducklake:postgres:" + settings.catalog_url.get_secret_value())
+    where = _quoted("ducklake:postgres:" + settings.catalog_url.get_secret_value())
     try:
-        connection.execute(f"ATTACH {catalog} AS lake ({options})")
+        connection.execute(f"ATTACH {where} AS lake ({options})")
     except duckdb.Error as error:
         connection.close()
         raise duckdb.IOException(without_password(str(error))) from None
@@ -50,27 +52,26 @@ def lock(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     connection.execute("SET lock_configuration = true")
 
 
+def catalog(settings: Settings) -> psycopg.Connection[Any]:
+    """A connection to the PostgreSQL that holds the catalog. Raises psycopg.OperationalError."""
+    settings.require("catalog_url")
+    return psycopg.connect(settings.catalog_url.get_secret_value(), connect_timeout=3)
+
+
 def create(settings: Settings) -> None:
     """Create the lake and its tables where they are missing, once however many processes start together.
 
     Raises duckdb.Error and psycopg.Error.
     """
-    settings.require("catalog_url")
-    catalog = psycopg.connect(settings.catalog_url.get_secret_value(), connect_timeout=3)
-    with catalog:
-        catalog.execute("SELECT pg_advisory_xact_lock(hashtext('lake'))")
+    with catalog(settings) as locked:
+        locked.execute("SELECT pg_advisory_xact_lock(hashtext('lake'))")
         with connect(settings, read_only=False) as connection:
             connection.execute(STATEMENTS["create_tables"])
             connection.execute("CALL lake.set_option('target_file_size', '16MB')")
+        offsets.create(locked)
 
 
-def read_statements(sql: str) -> Mapping[str, str]:
-    """Named statements of an `.sql` file: each follows a line `-- name: <name>`."""
-    _, *parts = re.split(r"^-- name: (\w+)$", sql, flags=re.MULTILINE)
-    return dict(zip(parts[::2], parts[1::2], strict=True))
-
-
-STATEMENTS = read_statements(files("streams").joinpath("lake.sql").read_text())
+STATEMENTS = read_statements("streams", "lake.sql")
 
 
 def _bundled(extension: str, connection: duckdb.DuckDBPyConnection) -> str:

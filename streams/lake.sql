@@ -20,20 +20,6 @@ CREATE TABLE IF NOT EXISTS lake.failures (
     source_topic VARCHAR, source_partition INTEGER, source_offset BIGINT, message_key BLOB, message_value BLOB,
     headers BLOB, failed_at TIMESTAMPTZ);
 CREATE TABLE IF NOT EXISTS lake.retries (dead_letter_id UUID, image_id UUID, retried_at TIMESTAMPTZ);
-CREATE TABLE IF NOT EXISTS lake.offsets (topic VARCHAR, "partition" INTEGER, next_offset BIGINT);
-
--- name: stored_offsets
-SELECT topic, "partition", next_offset FROM lake.offsets;
-
--- name: add_offsets
--- A new topic's partitions begin at their log's start.
-INSERT INTO lake.offsets SELECT topic, "partition", next_offset FROM batch;
-
--- name: advance_offsets
--- The fence: compare-and-set. The count of changed rows is checked; a stale writer changes fewer.
-UPDATE lake.offsets AS stored SET next_offset = batch.next_offset FROM batch
-WHERE stored.topic = batch.topic AND stored."partition" = batch."partition"
-  AND stored.next_offset = batch.read_from;
 
 -- name: known_images
 -- Which of a batch's images the view has. The range lets files be skipped, as ids are ordered by time.

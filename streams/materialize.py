@@ -23,13 +23,12 @@ from confluent_kafka import Message as KafkaMessage
 from streams import lake
 from streams.codec import Codec
 from streams.errors import InvalidRecord, LogTruncated, StaleWriter
+from streams.offsets import Offsets, add, advance, stored
 from streams.process import announce_ready, configure_logging
 from streams.settings import Settings
 from streams.topics import TOPICS, VIEW_GROUP
-from streams.views import Keys, Message, Rows, fold, keys
+from streams.views import Keys, Message, fold, keys
 
-Offsets = dict[tuple[str, int], int]
-"""Next offset to fold, by topic and partition."""
 log = logging.getLogger("streams.materialize")
 _LATEST_S = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 _RECORDS = {topic.name: topic.records for topic in TOPICS}
@@ -43,7 +42,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
         try:
             lake.create(settings)
             with lake.connect(settings, read_only=False) as view, _consumer(settings) as consumer:
-                offsets = _seek(consumer, view)
+                offsets = _seek(settings, consumer, view)
                 announce_ready(settings)
                 pause = 0.2
                 _fold_until(stop, settings, consumer, view, codec, offsets)
@@ -86,19 +85,27 @@ def commit(view: duckdb.DuckDBPyConnection, messages: Sequence[Message], offsets
         advanced[message.topic, message.partition] = message.offset + 1
     view.execute("BEGIN")
     try:
-        _insert(view, fold(known(view, keys(messages)), messages))
-        advance(view, offsets, advanced)
+        advance(view, offsets, advanced, rows=insert(view, messages))
         view.execute("COMMIT")
-    except duckdb.TransactionException as error:
+    except duckdb.Error as error:
         _roll_back(view)
-        stored = _stored(view)
-        if any(stored.get(at) != offsets[at] for at in advanced):
-            raise StaleWriter("another materializer committed first") from error
+        now = stored(view)
+        moved = [f"{topic}[{p}]" for topic, p in advanced if now.get((topic, p)) != offsets[topic, p]]
+        if moved:
+            raise StaleWriter(f"another materializer has folded on from {', '.join(moved)}") from error
         raise
     except BaseException:
         _roll_back(view)
         raise
     return advanced
+
+
+def insert(view: duckdb.DuckDBPyConnection, messages: Sequence[Message]) -> bool:
+    """Add the rows of `messages` that the view does not have; whether there were any."""
+    rows = fold(known(view, keys(messages)), messages)
+    for table, batch in rows.items():
+        _with_batch(view, batch, f"INSERT INTO lake.{table} BY NAME SELECT * FROM batch")  # noqa: S608 our names
+    return bool(rows)
 
 
 def known(view: duckdb.DuckDBPyConnection, wanted: Keys) -> Keys:
@@ -137,31 +144,6 @@ def _look_up(view: duckdb.DuckDBPyConnection, statement: str, column: str, ids: 
     return _with_batch(view, batch, lake.STATEMENTS[statement])
 
 
-def _insert(view: duckdb.DuckDBPyConnection, rows: Rows) -> None:
-    for table, batch in rows.items():
-        _with_batch(view, batch, f"INSERT INTO lake.{table} BY NAME SELECT * FROM batch")  # noqa: S608 our names
-
-
-def advance(view: duckdb.DuckDBPyConnection, offsets: Offsets, advanced: Offsets) -> None:
-    """Compare-and-set the stored offsets from `offsets` to `advanced`. Raises StaleWriter."""
-    batch = _offset_rows(advanced).append_column(
-        "read_from", pa.array([offsets[at] for at in advanced], pa.int64())
-    )
-    changed = _with_batch(view, batch, lake.STATEMENTS["advance_offsets"])[0][0]
-    if changed != len(advanced):
-        raise StaleWriter(f"{len(advanced) - changed} of {len(advanced)} offsets were moved by another")
-
-
-def _offset_rows(offsets: Offsets) -> pa.Table:
-    return pa.table(
-        {
-            "topic": pa.array([topic for topic, _ in offsets], pa.string()),
-            "partition": pa.array([partition for _, partition in offsets], pa.int32()),
-            "next_offset": pa.array(offsets.values(), pa.int64()),
-        }
-    )
-
-
 def _with_batch(view: duckdb.DuckDBPyConnection, batch: pa.Table, statement: str) -> list[Any]:
     view.register("batch", batch)
     try:
@@ -177,29 +159,23 @@ def _roll_back(view: duckdb.DuckDBPyConnection) -> None:
         log.debug("nothing to roll back: the transaction ended with its error")
 
 
-def _stored(view: duckdb.DuckDBPyConnection) -> Offsets:
-    rows = view.execute(lake.STATEMENTS["stored_offsets"]).fetchall()
-    return {(topic, partition): offset for topic, partition, offset in rows}
-
-
-def _seek(consumer: Consumer, view: duckdb.DuckDBPyConnection) -> Offsets:
+def _seek(settings: Settings, consumer: Consumer, view: duckdb.DuckDBPyConnection) -> Offsets:
     """Assign every partition at its stored offset; new partitions begin at their log's start."""
-    stored, offsets = _stored(view), Offsets()
+    before, offsets = stored(view), Offsets()
     for topic in TOPICS:
         found = consumer.list_topics(topic.name, timeout=10).topics[topic.name]
         if found.error or not found.partitions:
             raise KafkaException(found.error or f"{topic.name} has no partitions")
         for partition in found.partitions:
             low, high = consumer.get_watermark_offsets(TopicPartition(topic.name, partition), timeout=10)
-            at = offsets[topic.name, partition] = stored.get((topic.name, partition), low)
+            at = offsets[topic.name, partition] = before.get((topic.name, partition), low)
             if not low <= at <= high:
                 raise LogTruncated(
                     f"{topic.name}[{partition}] holds offsets {low} to {high}, but the view goes on at {at}: "
                     "messages were deleted before they were folded, or the topic was made anew"
                 )
-    new = {at: offset for at, offset in offsets.items() if at not in stored}
-    if new:
-        _with_batch(view, _offset_rows(new), lake.STATEMENTS["add_offsets"])
+    with lake.catalog(settings) as catalog:
+        add(catalog, {at: offset for at, offset in offsets.items() if at not in before})
     consumer.assign([TopicPartition(topic, p, offset) for (topic, p), offset in offsets.items()])
     return offsets
 

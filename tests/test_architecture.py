@@ -16,7 +16,7 @@ PACKAGES = ("streams", "query_api", "detector", "schemas", "deploy")
 MOST_LINES = 250
 VOCABULARY = {
     f"streams.{name}"
-    for name in ("records", "topics", "codec", "settings", "errors", "store", "lake", "process")
+    for name in ("records", "topics", "codec", "settings", "errors", "store", "lake", "process", "statements")
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from os import kill
 from uuid import UUID, uuid4
@@ -15,7 +16,8 @@ from confluent_kafka.admin import AdminClient
 
 from streams import lake
 from streams.errors import LogTruncated, StaleWriter
-from streams.materialize import Offsets, advance, commit, run
+from streams.materialize import commit, run
+from streams.offsets import Offsets, add, advance, stored
 from streams.records import CIRCLE, CirclesDetected, ImageUploaded, object_ids
 from streams.settings import Settings
 from streams.topics import DETECTED, UPLOADED
@@ -33,39 +35,73 @@ def detected(image_id: UUID, count: int = 3) -> CirclesDetected:
     )  # fmt: skip
 
 
-def message(offset: int, record: ImageUploaded) -> Message:
-    return Message(UPLOADED.name, 0, offset, record.uploaded_at, None, b"", (), record)
+def message(offset: int, record: ImageUploaded, partition: int = 0) -> Message:
+    return Message(UPLOADED.name, partition, offset, record.uploaded_at, None, b"", (), record)
 
 
 @pytest.fixture
 def offsets(settings: Settings) -> Offsets:
     """The view's tables, with partition 0 of the uploads at its start."""
     lake.create(settings)
-    with lake.connect(settings, read_only=False) as view:
-        view.execute(f"INSERT INTO lake.offsets VALUES ('{UPLOADED.name}', 0, 0)")  # noqa: S608
-    return {(UPLOADED.name, 0): 0}
+    start = {(UPLOADED.name, 0): 0}
+    with lake.catalog(settings) as catalog:
+        add(catalog, start)
+    return start
 
 
 def test_a_stale_writer_commits_nothing(settings: Settings, offsets: Offsets) -> None:
+    record = uploaded()
     with lake.connect(settings, read_only=False) as stale, lake.connect(settings, read_only=False) as current:
-        commit(current, [message(0, uploaded())], offsets)
-        with pytest.raises(StaleWriter):
-            commit(stale, [message(0, uploaded())], offsets)
-    assert query(settings, "SELECT count(*) FROM lake.images") == [(1,)]
+        commit(current, [message(0, record)], offsets)
+        with pytest.raises(StaleWriter, match=r"folded on from images.uploaded\[0\]"):
+            commit(stale, [message(0, uploaded())], offsets)  # with a row
+        with pytest.raises(StaleWriter, match=r"folded on from images.uploaded\[0\]"):
+            commit(stale, [message(0, record)], offsets)  # with none
+        assert stored(stale) == {(UPLOADED.name, 0): 1}
+    assert query(settings, "SELECT image_id FROM lake.images") == [(record.image_id,)]
 
 
 def test_of_two_writers_at_the_same_moment_one_commits(settings: Settings, offsets: Offsets) -> None:
-    """Both have passed the compare-and-set when the first commits."""
+    """The other one has its rows and its offsets in a transaction, and only has to commit."""
     with lake.connect(settings, read_only=False) as slow, lake.connect(settings, read_only=False) as quick:
-        slow.execute("BEGIN")
-        advance(slow, offsets, {(UPLOADED.name, 0): 1})
+        slow.execute("BEGIN; INSERT INTO lake.retries (dead_letter_id) VALUES (uuid())")
+        advance(slow, offsets, {(UPLOADED.name, 0): 1}, rows=True)
         commit(quick, [message(0, uploaded())], offsets)
-        with pytest.raises(duckdb.Error, match=r"(?i)conflict") as refused:
+        with pytest.raises(duckdb.TransactionException, match="stale writer: 1 of 1 offsets"):
             slow.execute("COMMIT")
-        assert isinstance(
-            refused.value, duckdb.TransactionException
-        )  # what `commit` takes for a stale writer
-    assert query(settings, "SELECT next_offset FROM lake.offsets") == [(1,)]
+        assert stored(slow) == {(UPLOADED.name, 0): 1}
+    assert query(settings, "SELECT count(*) FROM lake.images") == [(1,)]
+    assert query(settings, "SELECT count(*) FROM lake.retries") == [(0,)]
+
+
+def test_two_writers_of_two_partitions_do_not_hinder_each_other(settings: Settings, offsets: Offsets) -> None:
+    other = {(UPLOADED.name, 1): 0}
+    with lake.catalog(settings) as catalog:
+        add(catalog, other)
+    with ThreadPoolExecutor() as threads:
+        done = [threads.submit(fold_alone, settings, p, at) for p, at in ((0, offsets), (1, other))]
+        assert [each.result() for each in done] == [20, 20]
+    assert query(settings, "SELECT count(*) FROM lake.images") == [(40,)]
+
+
+def fold_alone(settings: Settings, partition: int, offsets: Offsets) -> int:
+    """One message a commit; returns the offset it came to."""
+    with lake.connect(settings, read_only=False) as view:
+        for offset in range(20):
+            offsets = commit(view, [message(offset, uploaded(), partition)], offsets)
+    return offsets[UPLOADED.name, partition]
+
+
+def test_the_offsets_end_behind_the_last_message_of_each_partition(settings: Settings) -> None:
+    lake.create(settings)
+    start = {(UPLOADED.name, partition): 0 for partition in range(3)}
+    with lake.catalog(settings) as catalog:
+        add(catalog, start)
+    with lake.connect(settings, read_only=False) as view:
+        log = [message(o, uploaded(), partition) for partition, o in ((0, 0), (2, 7), (0, 1))]
+        advanced = commit(view, log, start)
+        assert advanced == {(UPLOADED.name, 0): 2, (UPLOADED.name, 2): 8}
+        assert stored(view) == start | advanced
 
 
 def test_a_message_that_comes_twice_is_one_row(settings: Settings, offsets: Offsets) -> None:
@@ -73,6 +109,7 @@ def test_a_message_that_comes_twice_is_one_row(settings: Settings, offsets: Offs
     with lake.connect(settings, read_only=False) as view:
         at = commit(view, [message(0, record), message(1, record)], offsets)
         commit(view, [message(2, record)], at)
+        assert stored(view) == {(UPLOADED.name, 0): 3}
     assert query(settings, "SELECT count(*), min(log_offset) FROM lake.images") == [(1, 0)]
 
 
@@ -101,9 +138,8 @@ def test_a_log_that_lost_what_was_not_folded_is_refused_by_name(settings: Settin
 
     produce(settings, UPLOADED, *(uploaded() for _ in range(40)))
     lake.create(settings)
-    with lake.connect(settings, read_only=False) as view:
-        for partition in range(settings.topic_partitions):
-            view.execute(f"INSERT INTO lake.offsets VALUES ('{UPLOADED.name}', {partition}, 0)")  # noqa: S608
+    with lake.catalog(settings) as catalog:
+        add(catalog, {(UPLOADED.name, partition): 0 for partition in range(settings.topic_partitions)})
     admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers})
     for future in admin.delete_records([TopicPartition(UPLOADED.name, 1, 5)]).values():
         future.result()

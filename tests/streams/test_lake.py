@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from streams import lake
 from streams.settings import MissingSetting, Settings
+from streams.statements import named
 
 SQL = """-- About the file.
 
@@ -23,7 +24,7 @@ SELECT ';-- name: not_one';
 
 
 def test_statements_are_found_by_the_name_above_them() -> None:
-    found = lake.read_statements(SQL)
+    found = named(SQL)
     with duckdb.connect() as connection:
         answers = {name: connection.execute(sql).fetchall() for name, sql in found.items()}
     assert answers == {"first": [(1,)], "second": [(";-- name: not_one",)]}

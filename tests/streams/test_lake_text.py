@@ -14,7 +14,7 @@ import pytest
 from pydantic import SecretStr
 
 from deploy.local.postgres import running_postgres
-from streams import lake
+from streams import lake, offsets
 from streams.materialize import commit
 from streams.records import Record
 from streams.settings import Settings
@@ -38,8 +38,10 @@ def read_back(settings: Settings, record: Record, columns: str) -> tuple[Any, ..
     """Commit one message, then read some columns of its row on a connection of its own."""
     sent = message(record)
     with lake.connect(settings, read_only=False) as view:
-        view.execute("INSERT INTO lake.offsets VALUES (?, 0, 0)", [sent.topic])
-        commit(view, [sent], {(sent.topic, 0): 0})
+        at = (sent.topic, 0)
+        with lake.catalog(settings) as catalog:
+            offsets.add(catalog, {at: 0})
+        commit(view, [sent], {at: offsets.stored(view)[at]})
     with lake.connect(settings, read_only=True) as view:
         (row,) = view.execute(f"SELECT {columns}").fetchall()
         return tuple(row)

@@ -1,4 +1,4 @@
-"""The fold's transaction on real tables: DuckDB in memory stands where the lake is."""
+"""The fold on real tables: DuckDB in memory stands where the lake is."""
 
 from __future__ import annotations
 
@@ -9,17 +9,14 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from streams.errors import StaleWriter
 from streams.lake import STATEMENTS
-from streams.materialize import Offsets, commit
+from streams.materialize import insert
 from streams.records import Record
-from streams.topics import TOPICS
 from streams.views import Keys, Message, fold
 from tests.examples import detected, failed, message, retried, uploaded
 from tests.streams.strategies import RECORDS, batches, law, logs
 
 TABLES = ("images", "detections", "objects", "failures", "retries")
-START: Offsets = {(topic.name, partition): 0 for topic in TOPICS for partition in range(3)}
 few = settings(law, max_examples=15)
 EVERY = [
     message(uploaded(attributes={"lane": "3", "": ""}), offset=4),
@@ -34,7 +31,6 @@ def empty_view() -> duckdb.DuckDBPyConnection:
     view.execute("SET TimeZone = 'UTC'")
     view.execute("ATTACH ':memory:' AS lake")
     view.execute(STATEMENTS["create_tables"])
-    view.executemany("INSERT INTO lake.offsets VALUES (?, ?, ?)", [[*at, 0] for at in START])
     return view
 
 
@@ -54,7 +50,7 @@ def test_the_tables_give_back_what_was_folded(records: list[Record]) -> None:
     log = [message(record, offset=offset) for offset, record in enumerate(records)]
     folded = fold(Keys(), log)
     with empty_view() as view:
-        commit(view, log, START)
+        insert(view, log)
         for table in TABLES:
             expected = folded[table].to_pylist() if table in folded else []
             assert rows(view, table) == expected
@@ -64,11 +60,10 @@ def test_the_tables_give_back_what_was_folded(records: list[Record]) -> None:
 @given(logs(), st.data())
 def test_any_cut_into_transactions_gives_the_same_tables(log: list[Message], data: st.DataObject) -> None:
     with empty_view() as whole, empty_view() as cut:
-        assert commit(whole, log, START).keys() == {(m.topic, m.partition) for m in log}
-        offsets = START
+        insert(whole, log)
         for batch in data.draw(batches(log)):
-            offsets = offsets | commit(cut, batch, offsets)
-        for table in (*TABLES, "offsets"):
+            insert(cut, batch)
+        for table in TABLES:
             assert sorted(map(repr, rows(cut, table))) == sorted(map(repr, rows(whole, table)))
 
 
@@ -78,21 +73,3 @@ def test_columns_have_the_names_and_types_of_their_table(table: str) -> None:
     with empty_view() as view:
         view.register("folded", fold(Keys(), EVERY)[table])
         assert types(view, "SELECT * FROM folded") == types(view, f"lake.{table}")
-
-
-def test_the_offsets_end_behind_the_last_message_of_each_partition() -> None:
-    log = [message(retried(), partition=p, offset=o) for p, o in ((0, 0), (2, 7), (0, 1))]
-    with empty_view() as view:
-        advanced = commit(view, log, START)
-        stored = {(row["topic"], row["partition"]): row["next_offset"] for row in rows(view, "offsets")}
-    assert {p: offset for (_, p), offset in advanced.items()} == {0: 2, 2: 8}
-    assert stored == START | advanced
-
-
-@pytest.mark.parametrize("log", [EVERY, EVERY[:1]], ids=["of every topic", "of one topic"])
-def test_a_writer_whose_offsets_are_stale_changes_nothing(log: list[Message]) -> None:
-    with empty_view() as view:
-        view.execute("UPDATE lake.offsets SET next_offset = 1 WHERE partition = 0")
-        with pytest.raises(StaleWriter, match="offsets were moved by another"):
-            commit(view, log, START)
-        assert [rows(view, table) for table in TABLES] == [[]] * len(TABLES)
