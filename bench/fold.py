@@ -78,13 +78,12 @@ def consume(settings: Settings, work: Callable[[list[Message]], object], passes:
 
 
 def decode(codec: Codec, batch: list[Message]) -> None:
-    for message in batch:
-        codec.decode(message.value(), DETECTED.records)
+    codec.detections([message.value() for message in batch])
 
 
 def columns(codec: Codec, batch: list[Message]) -> None:
     """All that the fold does but for the lake."""
-    views.fold(views.Keys(), [materialize.decoded(message, codec) for message in batch])
+    views.fold(views.Keys(), materialize.decoded(batch, codec))
 
 
 def fold(settings: Settings, batch: int) -> Passed:

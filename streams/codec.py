@@ -11,9 +11,9 @@ laid out otherwise is left to fastavro.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from importlib.resources import files
 from io import BytesIO
 from typing import Any
 
@@ -21,62 +21,18 @@ import fastavro
 import numpy as np
 from confluent_kafka.schema_registry import Schema as RegisteredSchema
 from confluent_kafka.schema_registry import SchemaRegistryClient, SchemaRegistryError
-from fastavro.schema import fingerprint, to_parsing_canonical_form
+from numpy.typing import NDArray
 
+from streams.detections import Detections, read
 from streams.errors import InvalidRecord, RegistryUnavailable
 from streams.records import CIRCLE, CirclesDetected, DeadLetterRetried, ImageFailed, ImageUploaded, Record
+from streams.schemas import Schema, read_schemas
 
 RECORDS: dict[str, type[Record]] = {
     r.__name__: r for r in (ImageUploaded, CirclesDetected, ImageFailed, DeadLetterRetried)
 }
 SINGLE_OBJECT = b"\xc3\x01"
 REGISTRY = b"\x00"
-
-
-class Schema:
-    """One version of a record's schema, ready to write with and to read from."""
-
-    def __init__(self, document: Mapping[str, Any]) -> None:
-        self.document = dict(document)
-        self.record = str(document["name"])
-        self.full = fastavro.parse_schema(self.document, {})
-        canonical = to_parsing_canonical_form(self.document)
-        self.fingerprint = bytes.fromhex(fingerprint(canonical, "CRC-64-AVRO"))
-        self.block = block_dtype(self.document)
-        self.ints = [f["name"] for f in self.document["fields"] if f["type"] == "int"]
-        head = {**self.document, "fields": self.document["fields"][:-1]} if self.block else self.document
-        self.head = fastavro.parse_schema(head, {})
-
-
-def block_dtype(document: Mapping[str, Any]) -> np.dtype[np.void] | None:
-    """The numpy layout of a record's last field where that is an array of fixed-size records, else None."""
-    last = document["fields"][-1]["type"]
-    if not (isinstance(last, dict) and last["type"] == "array" and isinstance(last["items"], dict)):
-        return None
-    formats = {"float": "<f4", "double": "<f8"}
-    columns = []
-    for column in last["items"].get("fields", []):
-        kind = column["type"]
-        if isinstance(kind, dict) and kind["type"] == "fixed":
-            columns.append((column["name"], f"V{kind['size']}"))
-        elif isinstance(kind, str) and kind in formats:
-            columns.append((column["name"], formats[kind]))
-        else:
-            return None
-    return np.dtype(columns) if columns else None
-
-
-def read_schemas() -> dict[str, list[Schema]]:
-    """Every schema in `schemas/`, by record, oldest version first."""
-    versions: dict[str, list[tuple[int, Schema]]] = {}
-    for path in files("schemas").iterdir():
-        if path.name.endswith(".avsc"):
-            schema = Schema(json.loads(path.read_text()))
-            version = int(path.name.split(".")[1].removeprefix("v"))
-            versions.setdefault(schema.record, []).append((version, schema))
-    return {
-        name: [schema for _, schema in sorted(found, key=lambda v: v[0])] for name, found in versions.items()
-    }
 
 
 class Codec:
@@ -98,16 +54,7 @@ class Codec:
     def encode(self, record: Record) -> bytes:
         """The framed bytes of a record."""
         name = type(record).__name__
-        schema = self._newest[name]
-        body = BytesIO()
-        body.write(self._prefixes.get(name) or self._prefix(name, schema))
-        fastavro.schemaless_writer(body, schema.head, to_avro(record))
-        if isinstance(record, CirclesDetected):
-            if count := len(record.circles):
-                fastavro.schemaless_writer(body, _LONG, count)
-                body.write(record.circles.tobytes())
-            body.write(b"\0")
-        return body.getvalue()
+        return (self._prefixes.get(name) or self._prefix(name, self._newest[name])) + self._body(record)
 
     def decode(self, data: bytes | None, expected: tuple[type, ...] = ()) -> Record:
         """The record in `data`. Raises InvalidRecord, also when it is none of the `expected` types."""
@@ -127,7 +74,46 @@ class Codec:
         except InvalidRecord:
             raise
         except Exception as error:  # hostile bytes raise anything in a decoder; the caller keeps them
-            raise InvalidRecord(f"not a valid {writer.record}: {type(error).__name__}: {error}") from error
+            # Without the address that fastavro names: the same bytes have the same dead letter, always.
+            said = re.sub(r" from <\S+ object at \w+>", "", str(error))
+            raise InvalidRecord(f"not a valid {writer.record}: {type(error).__name__}: {said}") from error
+
+    def detections(self, values: Sequence[bytes | None]) -> tuple[Detections, dict[int, InvalidRecord]]:
+        """Those messages that hold a detection, in their order; and why the others hold none, by index."""
+        framed = [value or b"" for value in values]
+        begin = self._bodies(framed)
+        found, wrong = read(framed, begin), dict[int, InvalidRecord]()
+        if found.right.all():
+            return found, wrong
+        for index in np.flatnonzero(~found.right).tolist():
+            try:
+                record = self.decode(values[index], (CirclesDetected,))
+            except InvalidRecord as error:
+                wrong[index] = error
+            else:
+                framed[index], begin[index] = self._body(record), 0
+        kept = [index for index in range(len(framed)) if index not in wrong]
+        found = read([framed[index] for index in kept], begin[kept], ascii_only=False)
+        assert found.right.all(), "what our own writer wrote"
+        return found, wrong
+
+    def _bodies(self, values: Sequence[bytes]) -> NDArray[np.int64]:
+        """Where the body of each begins that is a detection in the newest schema, -1 for others: (n,)."""
+        newest = self._newest[CirclesDetected.__name__].fingerprint
+        single = SINGLE_OBJECT + newest
+        ids = {REGISTRY + number for number, s in self._by_registry_id.items() if s.fingerprint == newest}
+        return np.array([10 if v.startswith(single) else 5 if v[:5] in ids else -1 for v in values], np.int64)
+
+    def _body(self, record: Record) -> bytes:
+        """The bytes of a record in its newest schema, without a frame."""
+        body = BytesIO()
+        fastavro.schemaless_writer(body, self._newest[type(record).__name__].head, to_avro(record))
+        if isinstance(record, CirclesDetected):
+            if count := len(record.circles):
+                fastavro.schemaless_writer(body, _LONG, count)
+                body.write(record.circles.tobytes())
+            body.write(b"\0")
+        return body.getvalue()
 
     def _prefix(self, name: str, schema: Schema) -> bytes:
         if self._registry is None:

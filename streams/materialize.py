@@ -9,7 +9,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -26,8 +26,8 @@ from streams.errors import InvalidRecord, LogTruncated, StaleWriter
 from streams.offsets import Offsets, add, advance, stored
 from streams.process import announce_ready, configure_logging
 from streams.settings import Settings
-from streams.topics import TOPICS, VIEW_GROUP
-from streams.views import Keys, Message, fold, keys
+from streams.topics import DETECTED, TOPICS, VIEW_GROUP
+from streams.views import Batch, Keys, Message, fold, keys
 
 log = logging.getLogger("streams.materialize")
 _LATEST_S = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
@@ -69,23 +69,21 @@ def _fold_until(
             continue
         # When idle a first message is folded at once; after a commit more may come until the next is due.
         batch = [first, *consumer.consume(settings.fold_batch_size - 1, max(0, due - time.monotonic()))]
-        offsets |= commit(view, [decoded(m, codec) for m in batch], offsets)
+        offsets |= commit(view, decoded(batch, codec), reached(batch), offsets)
         due = time.monotonic() + settings.fold_linger_s
         positions = [TopicPartition(topic, p, offset) for (topic, p), offset in offsets.items()]
         consumer.commit(offsets=positions, asynchronous=True)
 
 
-def commit(view: duckdb.DuckDBPyConnection, messages: Sequence[Message], offsets: Offsets) -> Offsets:
-    """Fold `messages`, read from `offsets` on, into the view in one transaction; the advanced offsets.
+def commit(view: duckdb.DuckDBPyConnection, batch: Batch, advanced: Offsets, offsets: Offsets) -> Offsets:
+    """Fold a batch, read from `offsets` on, into the view in one transaction; returns `advanced`.
 
-    Raises StaleWriter when the view is no longer at `offsets`, duckdb.Error when the catalog fails.
+    advanced: the offset behind the batch's last message, by partition. Raises StaleWriter when the view is
+    no longer at `offsets`, duckdb.Error when the catalog fails.
     """
-    advanced: Offsets = {}
-    for message in messages:
-        advanced[message.topic, message.partition] = message.offset + 1
     view.execute("BEGIN")
     try:
-        advance(view, offsets, advanced, rows=insert(view, messages))
+        advance(view, offsets, advanced, rows=insert(view, batch))
         view.execute("COMMIT")
     except duckdb.Error as error:
         _roll_back(view)
@@ -100,46 +98,75 @@ def commit(view: duckdb.DuckDBPyConnection, messages: Sequence[Message], offsets
     return advanced
 
 
-def insert(view: duckdb.DuckDBPyConnection, messages: Sequence[Message]) -> bool:
-    """Add the rows of `messages` that the view does not have; whether there were any."""
-    rows = fold(known(view, keys(messages)), messages)
-    for table, batch in rows.items():
-        _with_batch(view, batch, f"INSERT INTO lake.{table} BY NAME SELECT * FROM batch")  # noqa: S608 our names
-    return bool(rows)
+def insert(view: duckdb.DuckDBPyConnection, batch: Batch) -> bool:
+    """Add the rows of a batch that the view does not have; whether there were any."""
+    new = fold(known(view, keys(batch)), batch)
+    for table, rows in new.items():
+        _with_batch(view, rows, f"INSERT INTO lake.{table} BY NAME SELECT * FROM batch")  # noqa: S608 our names
+    return bool(new)
 
 
 def known(view: duckdb.DuckDBPyConnection, wanted: Keys) -> Keys:
     """Which of `wanted` the view already has."""
-    ids = {image_id for image_id, _, _ in wanted.detections}
+
+    def found(table: str, column: str, ids: Iterable[bytes]) -> list[Any]:
+        return _look_up(view, f"known_{table}", column, list(ids))
+
+    images = found("images", "image_id", (i.bytes for i in wanted.images))
+    detections = found("detections", "image_id", {image_id for image_id, _, _ in wanted.detections})
+    failures = found("failures", "dead_letter_id", (i.bytes for i in wanted.failures))
+    retries = found("retries", "dead_letter_id", (i.bytes for i in wanted.retries))
     return Keys(
-        images={row[0] for row in _look_up(view, "known_images", "image_id", wanted.images)},
-        detections={tuple(row) for row in _look_up(view, "known_detections", "image_id", ids)},
-        failures={row[0] for row in _look_up(view, "known_failures", "dead_letter_id", wanted.failures)},
-        retries={row[0] for row in _look_up(view, "known_retries", "dead_letter_id", wanted.retries)},
+        images={row[0] for row in images},
+        detections={(image_id.bytes, name, version) for image_id, name, version in detections},
+        failures={row[0] for row in failures},
+        retries={row[0] for row in retries},
     )
 
 
-def decoded(message: KafkaMessage, codec: Codec) -> Message:
-    """A consumed message with its record, or why it holds none. Raises KafkaException for errors."""
-    if error := message.error():
-        raise KafkaException(error)
-    topic, partition, offset = message.topic(), message.partition(), message.offset()
-    assert topic is not None and partition is not None and offset is not None
-    record: Any
+def reached(messages: Sequence[KafkaMessage]) -> Offsets:
+    """The offset behind the last of consumed messages, by partition. Raises KafkaException for errors."""
+    places = map(place, messages)
+    return {(topic, partition): offset + 1 for topic, partition, offset in places}
+
+
+def decoded(messages: Sequence[KafkaMessage], codec: Codec) -> Batch:
+    """What consumed messages say, or why they say nothing."""
+    detected = [message for message in messages if message.topic() == DETECTED.name]
+    others = [placed(m, record(m, codec)) for m in messages if m.topic() != DETECTED.name]
+    detections, wrong = codec.detections([message.value() for message in detected])
+    return Batch([*others, *(placed(detected[i], error) for i, error in wrong.items())], detections)
+
+
+def record(message: KafkaMessage, codec: Codec) -> Any:
     try:
-        record = codec.decode(message.value(), _RECORDS[topic])
+        return codec.decode(message.value(), _RECORDS[message.topic() or ""])
     except InvalidRecord as error:
-        record = error
+        return error
+
+
+def placed(message: KafkaMessage, record: Any) -> Message:
+    """A consumed message with its record."""
     # A producer may claim any time, also one that no calendar has.
     timestamp = datetime.fromtimestamp(min(max(message.timestamp()[1] / 1000, 0), _LATEST_S), UTC)
+    topic, partition, offset = place(message)
     headers: Any = tuple(message.headers() or ())
     return Message(topic, partition, offset, timestamp, message.key(), message.value(), headers, record)
 
 
-def _look_up(view: duckdb.DuckDBPyConnection, statement: str, column: str, ids: set[Any]) -> list[Any]:
+def place(message: KafkaMessage) -> tuple[str, int, int]:
+    """Its topic, partition and offset. Raises KafkaException where it is an error."""
+    if error := message.error():
+        raise KafkaException(error)
+    topic, partition, offset = message.topic(), message.partition(), message.offset()
+    assert topic is not None and partition is not None and offset is not None
+    return topic, partition, offset
+
+
+def _look_up(view: duckdb.DuckDBPyConnection, statement: str, column: str, ids: list[bytes]) -> list[Any]:
     if not ids:
         return []
-    storage = pa.array([i.bytes for i in ids], pa.binary(16))
+    storage = pa.array(ids, pa.binary(16))
     batch = pa.table({column: pa.ExtensionArray.from_storage(pa.uuid(), storage)})
     return _with_batch(view, batch, lake.STATEMENTS[statement])
 

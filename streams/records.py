@@ -117,22 +117,23 @@ def image_id_of(key: bytes | None) -> UUID | None:
 
 
 def invalid_circles(circles: Circles) -> str:
-    """What is wrong with the first circle that cannot be one; empty when all can.
-
-    A circle is finite, has a radius above 0, a score from 0 to 1 and a box that is not empty.
-    """
-    numbers = circles.view("<f4").reshape(len(circles), CIRCLE.itemsize // 4)[
-        :, 4:
-    ]  # past the id, as one plain matrix
-    x_min, y_min, x_max, y_max = numbers[:, 4:].T
-    radius, score = numbers[:, 2], numbers[:, 3]
-    right = np.isfinite(numbers).all(axis=1) & (radius > 0) & (score >= 0) & (score <= 1)
-    right &= (x_min < x_max) & (y_min < y_max)
+    """What is wrong with the first circle that cannot be one; empty when all can."""
+    right = right_circles(circles)
     if right.all():
         return ""
     index = int(np.argmin(right))
-    values = ", ".join(f"{n}={v:g}" for n, v in zip((CIRCLE.names or ())[1:], numbers[index], strict=True))
-    return f"circle {index} is no circle: {values}"
+    names = (CIRCLE.names or ())[1:]
+    return f"circle {index} is no circle: " + ", ".join(f"{n}={circles[n][index]:g}" for n in names)
+
+
+def right_circles(circles: Circles) -> NDArray[np.bool_]:
+    """Which can be circles, (n,): finite, a radius above 0, a score of 0 to 1, a box that is not empty."""
+    # Past the id, as one plain matrix.
+    numbers = circles.view("<f4").reshape(len(circles), CIRCLE.itemsize // 4)[:, 4:]
+    x_min, y_min, x_max, y_max = numbers[:, 4:].T
+    radius, score = numbers[:, 2], numbers[:, 3]
+    right = np.isfinite(numbers).all(axis=1) & (radius > 0) & (score >= 0) & (score <= 1)
+    return np.asarray(right & (x_min < x_max) & (y_min < y_max))
 
 
 def key_of(record: Record) -> bytes:

@@ -6,7 +6,7 @@ Laws, held by tests: any cut of a log into batches gives the same rows; folding 
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -15,11 +15,12 @@ from uuid import UUID
 import numpy as np
 import orjson
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from streams.detections import Detections
 from streams.errors import InvalidRecord
 from streams.records import (
     CIRCLE,
-    CirclesDetected,
     DeadLetterRetried,
     ImageFailed,
     ImageUploaded,
@@ -33,6 +34,8 @@ STAGE = "materialize"
 Headers = tuple[tuple[str, bytes | None], ...]
 Rows = dict[str, pa.Table]
 """New rows by table of `lake.sql`, columns by name."""
+Detected = tuple[bytes, str, str]
+"""A detection's key: the image's id and the model's name and version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,28 +52,35 @@ class Message:
     record: Record | InvalidRecord
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a part of the log says: its detections, and all other messages."""
+
+    messages: Sequence[Message]
+    detections: Detections
+
+
 @dataclass(slots=True)
 class Keys:
     """Keys of rows: those a batch may add, or those of them that the view already has."""
 
     images: set[UUID] = field(default_factory=set)
-    detections: set[tuple[UUID, str, str]] = field(default_factory=set)
+    detections: set[Detected] = field(default_factory=set)
     failures: set[UUID] = field(default_factory=set)
     retries: set[UUID] = field(default_factory=set)
 
 
-def fold(known: Keys, messages: Iterable[Message]) -> Rows:
-    """The rows that `messages` add to a view which has `known`; a key's first message wins.
+def fold(known: Keys, batch: Batch) -> Rows:
+    """The rows that a batch adds to a view which has `known`; a key's first message wins.
 
     Bytes on `images.uploaded` that are no record are left to the detect stage, which reads the same
     topic and sends their dead letter; on any other topic they become a failure here.
     """
     images: list[tuple[Message, ImageUploaded]] = []
-    detections: list[CirclesDetected] = []
     failures: list[ImageFailed] = []
     retries: list[DeadLetterRetried] = []
     seen = Keys(set(known.images), set(known.detections), set(known.failures), set(known.retries))
-    for message in messages:
+    for message in batch.messages:
         record = message.record
         if isinstance(record, InvalidRecord):
             if message.topic == UPLOADED.name:
@@ -79,33 +89,29 @@ def fold(known: Keys, messages: Iterable[Message]) -> Rows:
         if isinstance(record, ImageUploaded):
             if _first(seen.images, record.image_id):
                 images.append((message, record))
-        elif isinstance(record, CirclesDetected):
-            if _first(seen.detections, (record.image_id, record.model_name, record.model_version)):
-                detections.append(record)
         elif isinstance(record, ImageFailed):
             if _first(seen.failures, record.dead_letter_id):
                 failures.append(record)
-        elif _first(seen.retries, record.dead_letter_id):
+        elif isinstance(record, DeadLetterRetried) and _first(seen.retries, record.dead_letter_id):
             retries.append(record)
+    new = np.array([_first(seen.detections, key) for key in _detected(batch.detections)], bool)
     tables = {
         "images": _image_rows(images),
-        "detections": _detection_rows(detections),
-        "objects": _object_rows(detections),
+        "detections": _detection_rows(batch.detections).filter(new),
+        "objects": _object_rows(batch.detections, new),
         "failures": _failure_rows(failures),
         "retries": _columns(retries, dead_letter_id=_UUID, image_id=_UUID, retried_at=_TIME),
     }
     return {name: rows for name, rows in tables.items() if rows.num_rows}
 
 
-def keys(messages: Iterable[Message]) -> Keys:
-    """The keys of all rows that `messages` might add."""
-    found = Keys()
-    for message in messages:
+def keys(batch: Batch) -> Keys:
+    """The keys of all rows that a batch might add."""
+    found = Keys(detections=set(_detected(batch.detections)))
+    for message in batch.messages:
         record = message.record
         if isinstance(record, ImageUploaded):
             found.images.add(record.image_id)
-        elif isinstance(record, CirclesDetected):
-            found.detections.add((record.image_id, record.model_name, record.model_version))
         elif isinstance(record, DeadLetterRetried):
             found.retries.add(record.dead_letter_id)
         elif isinstance(record, ImageFailed):
@@ -113,6 +119,11 @@ def keys(messages: Iterable[Message]) -> Keys:
         else:
             found.failures.add(dead_letter_id(STAGE, message.topic, message.partition, message.offset))
     return found
+
+
+def _detected(detections: Detections) -> Iterator[Detected]:
+    texts = (detections.model_name, detections.model_version)
+    return zip(detections.image_id.tolist(), *(text.array().to_pylist() for text in texts), strict=True)
 
 
 def pack_headers(headers: Headers) -> bytes:
@@ -171,44 +182,41 @@ def _image_rows(images: Sequence[tuple[Message, ImageUploaded]]) -> pa.Table:
     return table.append_column("log_offset", pa.array([m.offset for m, _ in images], _LONG))
 
 
-def _detection_rows(detections: Sequence[CirclesDetected]) -> pa.Table:
-    table = _columns(
-        detections,
-        image_id=_UUID,
-        project_id=_TEXT,
-        model_name=_TEXT,
-        model_version=_TEXT,
-        latency_ms=_FLOAT,
-        detected_at=_TIME,
-        replay_id=_UUID,
-        source_partition=_INT,
-        source_offset=_LONG,
-    )
-    return table.append_column("circle_count", pa.array([len(d.circles) for d in detections], _INT))
-
-
-def _object_rows(detections: Sequence[CirclesDetected]) -> pa.Table:
-    """One row a circle: the detections' blocks as one, ids and model repeated."""
-    # numpy's concatenate compares the fields of each array's type; joining bytes does not.
-    circles = np.frombuffer(b"".join(d.circles.tobytes() for d in detections), CIRCLE)
-    counts = [len(d.circles) for d in detections]
-    ids = np.repeat(np.array([d.image_id.bytes for d in detections], "V16"), counts)
+def _detection_rows(detections: Detections) -> pa.Table:
+    """One row a detection."""
     columns = {
-        "image_id": _uuid_block(ids),
+        "image_id": _uuid_block(detections.image_id),
+        "project_id": detections.project_id.array(),
+        "model_name": detections.model_name.array(),
+        "model_version": detections.model_version.array(),
+        "latency_ms": pa.array(detections.latency_ms),
+        "detected_at": pa.array(detections.detected_at).view(_TIME),
+        "replay_id": _uuid_block(detections.replay_id, ~detections.replayed),
+        "source_partition": pa.array(detections.source_partition.astype(np.int32)),
+        "source_offset": pa.array(detections.source_offset),
+        "circle_count": pa.array(detections.count.astype(np.int32)),
+    }
+    return pa.table(columns)
+
+
+def _object_rows(detections: Detections, new: NDArray[np.bool_]) -> pa.Table:
+    """One row a circle of those detections that are new, (n,): ids and model repeated."""
+    circles = detections.circles[np.repeat(new, detections.count)]
+    rows = np.repeat(np.arange(len(new)), np.where(new, detections.count, 0))
+    columns = {
+        "image_id": _uuid_block(detections.image_id[rows]),
         "object_id": _uuid_block(np.ascontiguousarray(circles["object_id"])),
-        "model_name": _repeated([d.model_name for d in detections], counts),
-        "model_version": _repeated([d.model_version for d in detections], counts),
+        "model_name": detections.model_name.array().take(pa.array(rows)),
+        "model_version": detections.model_version.array().take(pa.array(rows)),
     }
     numbers = {n: pa.array(np.ascontiguousarray(circles[n])) for n in (CIRCLE.names or ())[1:]}
     return pa.table(columns | numbers)
 
 
-def _repeated(texts: Sequence[str], counts: Sequence[int]) -> pa.Array:
-    return pa.array(np.repeat(np.array(texts, object), counts), _TEXT)
-
-
-def _uuid_block(ids: np.ndarray[Any, np.dtype[np.void]]) -> pa.Array:
-    storage = pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(ids), [None, pa.py_buffer(ids)])
+def _uuid_block(ids: NDArray[np.void], absent: NDArray[np.bool_] | None = None) -> pa.Array:
+    """ids: (n,) V16; absent: which are null."""
+    valid = None if absent is None else pa.array(~absent).buffers()[1]
+    storage = pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(ids), [valid, pa.py_buffer(ids)])
     return pa.ExtensionArray.from_storage(_UUID, storage)
 
 

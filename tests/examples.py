@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
@@ -9,6 +10,7 @@ from uuid import UUID
 
 import numpy as np
 
+from streams.codec import Codec
 from streams.errors import InvalidRecord
 from streams.records import (
     CIRCLE,
@@ -21,9 +23,10 @@ from streams.records import (
     object_ids,
 )
 from streams.topics import DETECTED, FAILED, UPLOADED, Topic
-from streams.views import Message
+from streams.views import Batch, Message
 
 IMAGE_ID = UUID("01939f3e-8a00-7c3f-9d52-6f1c0e8a4b21")
+CODEC = Codec()
 MOMENT = datetime(2026, 1, 31, 12, 0, 0, 123456, UTC)
 
 
@@ -106,6 +109,14 @@ def message(record: Record | InvalidRecord, topic: Topic | None = None, **more: 
         "headers": (),
     }
     return Message(record=record, **facts | more)
+
+
+def batch(log: Sequence[Message]) -> Batch:
+    """Messages as the fold takes them."""
+    detected = [m.record for m in log if isinstance(m.record, CirclesDetected)]
+    detections, wrong = CODEC.detections([CODEC.encode(record) for record in detected])
+    assert not wrong
+    return Batch([m for m in log if not isinstance(m.record, CirclesDetected)], detections)
 
 
 def values(record: Record) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from streams.records import CIRCLE, CirclesDetected, ImageUploaded, object_ids
 from streams.settings import Settings
 from streams.topics import DETECTED, UPLOADED
 from streams.views import Message
+from tests.examples import batch
 from tests.integration.flow import produce, query, stages, uploaded, wait_until
 
 
@@ -39,6 +40,12 @@ def message(offset: int, record: ImageUploaded, partition: int = 0) -> Message:
     return Message(UPLOADED.name, partition, offset, record.uploaded_at, None, b"", (), record)
 
 
+def folded(view: duckdb.DuckDBPyConnection, log: list[Message], offsets: Offsets) -> Offsets:
+    """Commit messages that were read from `offsets` on."""
+    behind = {(sent.topic, sent.partition): sent.offset + 1 for sent in log}
+    return commit(view, batch(log), behind, offsets)
+
+
 @pytest.fixture
 def offsets(settings: Settings) -> Offsets:
     """The view's tables, with partition 0 of the uploads at its start."""
@@ -52,11 +59,11 @@ def offsets(settings: Settings) -> Offsets:
 def test_a_stale_writer_commits_nothing(settings: Settings, offsets: Offsets) -> None:
     record = uploaded()
     with lake.connect(settings, read_only=False) as stale, lake.connect(settings, read_only=False) as current:
-        commit(current, [message(0, record)], offsets)
+        folded(current, [message(0, record)], offsets)
         with pytest.raises(StaleWriter, match=r"folded on from images.uploaded\[0\]"):
-            commit(stale, [message(0, uploaded())], offsets)  # with a row
+            folded(stale, [message(0, uploaded())], offsets)  # with a row
         with pytest.raises(StaleWriter, match=r"folded on from images.uploaded\[0\]"):
-            commit(stale, [message(0, record)], offsets)  # with none
+            folded(stale, [message(0, record)], offsets)  # with none
         assert stored(stale) == {(UPLOADED.name, 0): 1}
     assert query(settings, "SELECT image_id FROM lake.images") == [(record.image_id,)]
 
@@ -66,7 +73,7 @@ def test_of_two_writers_at_the_same_moment_one_commits(settings: Settings, offse
     with lake.connect(settings, read_only=False) as slow, lake.connect(settings, read_only=False) as quick:
         slow.execute("BEGIN; INSERT INTO lake.retries (dead_letter_id) VALUES (uuid())")
         advance(slow, offsets, {(UPLOADED.name, 0): 1}, rows=True)
-        commit(quick, [message(0, uploaded())], offsets)
+        folded(quick, [message(0, uploaded())], offsets)
         with pytest.raises(duckdb.TransactionException, match="stale writer: 1 of 1 offsets"):
             slow.execute("COMMIT")
         assert stored(slow) == {(UPLOADED.name, 0): 1}
@@ -88,7 +95,7 @@ def fold_alone(settings: Settings, partition: int, offsets: Offsets) -> int:
     """One message a commit; returns the offset it came to."""
     with lake.connect(settings, read_only=False) as view:
         for offset in range(20):
-            offsets = commit(view, [message(offset, uploaded(), partition)], offsets)
+            offsets = folded(view, [message(offset, uploaded(), partition)], offsets)
     return offsets[UPLOADED.name, partition]
 
 
@@ -99,7 +106,7 @@ def test_the_offsets_end_behind_the_last_message_of_each_partition(settings: Set
         add(catalog, start)
     with lake.connect(settings, read_only=False) as view:
         log = [message(o, uploaded(), partition) for partition, o in ((0, 0), (2, 7), (0, 1))]
-        advanced = commit(view, log, start)
+        advanced = folded(view, log, start)
         assert advanced == {(UPLOADED.name, 0): 2, (UPLOADED.name, 2): 8}
         assert stored(view) == start | advanced
 
@@ -107,8 +114,8 @@ def test_the_offsets_end_behind_the_last_message_of_each_partition(settings: Set
 def test_a_message_that_comes_twice_is_one_row(settings: Settings, offsets: Offsets) -> None:
     record = uploaded()
     with lake.connect(settings, read_only=False) as view:
-        at = commit(view, [message(0, record), message(1, record)], offsets)
-        commit(view, [message(2, record)], at)
+        at = folded(view, [message(0, record), message(1, record)], offsets)
+        folded(view, [message(2, record)], at)
         assert stored(view) == {(UPLOADED.name, 0): 3}
     assert query(settings, "SELECT count(*), min(log_offset) FROM lake.images") == [(1, 0)]
 

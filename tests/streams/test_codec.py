@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from streams.codec import SINGLE_OBJECT, Codec, read_schemas, to_avro
+from streams.codec import SINGLE_OBJECT, Codec, to_avro
 from streams.errors import InvalidRecord
 from streams.headers import cloud_event_headers
 from streams.records import CIRCLE, Circles, CirclesDetected, ImageUploaded, Record
+from streams.schemas import read_schemas
 from tests.examples import circles, detected, failed, retried, uploaded, values
 from tests.streams.strategies import RECORDS, circle_blocks, law
 

@@ -8,11 +8,12 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import example, given, settings
 
-from streams.codec import SINGLE_OBJECT, Codec, read_schemas
+from streams.codec import SINGLE_OBJECT, Codec
 from streams.errors import InvalidRecord
 from streams.records import Record
+from streams.schemas import read_schemas
 from streams.views import Keys, fold
-from tests.examples import circles, detected, failed, message, retried, uploaded, values
+from tests.examples import batch, circles, detected, failed, message, retried, uploaded, values
 from tests.streams.strategies import law
 
 CODEC = Codec()
@@ -47,7 +48,7 @@ def takes(data: bytes) -> None:
     except InvalidRecord:
         return
     assert values(CODEC.decode(CODEC.encode(record))) == values(record)
-    assert fold(Keys(), [message(record)])
+    assert fold(Keys(), batch([message(record)]))
 
 
 @law

@@ -13,7 +13,7 @@ from streams.lake import STATEMENTS
 from streams.materialize import insert
 from streams.records import Record
 from streams.views import Keys, Message, fold
-from tests.examples import detected, failed, message, retried, uploaded
+from tests.examples import batch, detected, failed, message, retried, uploaded
 from tests.streams.strategies import RECORDS, batches, law, logs
 
 TABLES = ("images", "detections", "objects", "failures", "retries")
@@ -48,9 +48,9 @@ def types(view: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:
 @given(st.lists(RECORDS, max_size=6))
 def test_the_tables_give_back_what_was_folded(records: list[Record]) -> None:
     log = [message(record, offset=offset) for offset, record in enumerate(records)]
-    folded = fold(Keys(), log)
+    folded = fold(Keys(), batch(log))
     with empty_view() as view:
-        insert(view, log)
+        insert(view, batch(log))
         for table in TABLES:
             expected = folded[table].to_pylist() if table in folded else []
             assert rows(view, table) == expected
@@ -60,9 +60,9 @@ def test_the_tables_give_back_what_was_folded(records: list[Record]) -> None:
 @given(logs(), st.data())
 def test_any_cut_into_transactions_gives_the_same_tables(log: list[Message], data: st.DataObject) -> None:
     with empty_view() as whole, empty_view() as cut:
-        insert(whole, log)
-        for batch in data.draw(batches(log)):
-            insert(cut, batch)
+        insert(whole, batch(log))
+        for part in data.draw(batches(log)):
+            insert(cut, batch(part))
         for table in TABLES:
             assert sorted(map(repr, rows(cut, table))) == sorted(map(repr, rows(whole, table)))
 
@@ -71,5 +71,5 @@ def test_any_cut_into_transactions_gives_the_same_tables(log: list[Message], dat
 def test_columns_have_the_names_and_types_of_their_table(table: str) -> None:
     """A type that differs would be cast in silence."""
     with empty_view() as view:
-        view.register("folded", fold(Keys(), EVERY)[table])
+        view.register("folded", fold(Keys(), batch(EVERY))[table])
         assert types(view, "SELECT * FROM folded") == types(view, f"lake.{table}")

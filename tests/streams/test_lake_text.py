@@ -19,7 +19,7 @@ from streams.materialize import commit
 from streams.records import Record
 from streams.settings import Settings
 from streams.views import unpack_headers
-from tests.examples import failed, message, uploaded
+from tests.examples import batch, failed, message, uploaded
 
 TEXTS = ["", "a\0b", "}", "'}, ", '{"a": [1]}', "NULL", "it's = \\", "\u200b\U0001f600"]
 BYTES = [*(text.encode() for text in TEXTS), b"\\x00", bytes(range(256))]
@@ -41,7 +41,7 @@ def read_back(settings: Settings, record: Record, columns: str) -> tuple[Any, ..
         at = (sent.topic, 0)
         with lake.catalog(settings) as catalog:
             offsets.add(catalog, {at: 0})
-        commit(view, [sent], {at: offsets.stored(view)[at]})
+        commit(view, batch([sent]), {at: 1}, {at: offsets.stored(view)[at]})
     with lake.connect(settings, read_only=True) as view:
         (row,) = view.execute(f"SELECT {columns}").fetchall()
         return tuple(row)

@@ -13,7 +13,7 @@ from streams.errors import InvalidRecord
 from streams.records import CIRCLE, CirclesDetected, ImageUploaded, dead_letter_id
 from streams.topics import DETECTED, TOPICS, UPLOADED
 from streams.views import STAGE, Headers, Keys, Message, Rows, fold, keys, pack_headers, unpack_headers
-from tests.examples import MOMENT, circles, detected, message, uploaded
+from tests.examples import MOMENT, batch, circles, detected, message, uploaded
 from tests.streams.strategies import BYTES, TEXT, batches, law, logs
 
 Tables = dict[str, list[dict[str, Any]]]
@@ -26,7 +26,9 @@ def keys_of_rows(rows: Rows) -> Keys:
 
     return Keys(
         images=column("images", "image_id"),
-        detections=column("detections", "image_id", "model_name", "model_version"),
+        detections={
+            (i.bytes, *m) for i, *m in column("detections", "image_id", "model_name", "model_version")
+        },
         failures=column("failures", "dead_letter_id"),
         retries=column("retries", "dead_letter_id"),
     )
@@ -35,8 +37,8 @@ def keys_of_rows(rows: Rows) -> Keys:
 def folded(cut: Sequence[Sequence[Message]]) -> Tables:
     """The view after batches: what the materializer does, with lists as tables."""
     tables, have = defaultdict[str, list[dict[str, Any]]](list), Keys()
-    for batch in cut:
-        wanted = keys(batch)
+    for part in cut:
+        wanted = keys(batch(part))
         rows = fold(
             Keys(
                 wanted.images & have.images,
@@ -44,7 +46,7 @@ def folded(cut: Sequence[Sequence[Message]]) -> Tables:
                 wanted.failures & have.failures,
                 wanted.retries & have.retries,
             ),
-            batch,
+            batch(part),
         )
         for name, table in rows.items():
             tables[name] += table.to_pylist()
@@ -97,7 +99,7 @@ def test_a_keys_first_message_wins(log: list[Message]) -> None:
 @given(logs())
 def test_every_message_has_its_row_but_an_upload_that_cannot_be_read(log: list[Message]) -> None:
     told = [m for m in log if not (m.topic == UPLOADED.name and isinstance(m.record, InvalidRecord))]
-    assert keys_of_rows(fold(Keys(), log)) == keys(told)
+    assert keys_of_rows(fold(Keys(), batch(log))) == keys(batch(told))
 
 
 @law
@@ -121,13 +123,13 @@ def test_a_detections_circles_are_the_rows_of_its_objects(log: list[Message]) ->
 
 
 def test_an_upload_that_cannot_be_read_is_left_to_the_detect_stage() -> None:
-    assert fold(Keys(), [message(InvalidRecord("no framing"), UPLOADED)]) == {}
+    assert fold(Keys(), batch([message(InvalidRecord("no framing"), UPLOADED)])) == {}
 
 
 def test_a_detection_that_cannot_be_read_is_a_failure_with_all_of_its_bytes() -> None:
     raw: dict[str, Any] = {"key": b"k", "value": b"\xff", "headers": (("a", b"1"), ("a", None))}
     unreadable = message(InvalidRecord("no framing"), DETECTED, partition=2, offset=7, **raw)
-    rows = fold(Keys(), [unreadable, unreadable])
+    rows = fold(Keys(), batch([unreadable, unreadable]))
     assert list(rows) == ["failures"]
     (row,) = rows["failures"].to_pylist()
     assert unpack_headers(row.pop("headers")) == raw["headers"]
@@ -142,20 +144,20 @@ def test_a_detection_that_cannot_be_read_is_a_failure_with_all_of_its_bytes() ->
 
 def test_two_versions_of_a_model_lie_side_by_side() -> None:
     log = [message(detected(model_version=version)) for version in ("1", "2", "1")]
-    rows = fold(Keys(), log)
+    rows = fold(Keys(), batch(log))
     assert rows["detections"]["model_version"].to_pylist() == ["1", "2"]
     assert rows["objects"]["model_version"].to_pylist() == ["1", "1", "2", "2"]
 
 
 def test_an_image_without_circles_is_detected_and_has_no_objects() -> None:
-    rows = fold(Keys(), [message(detected(circles=circles(0)))])
+    rows = fold(Keys(), batch([message(detected(circles=circles(0)))]))
     assert rows["detections"]["circle_count"].to_pylist() == [0]
     assert "objects" not in rows
 
 
 def test_nothing_folds_to_nothing() -> None:
-    assert fold(Keys(), []) == {}
-    assert fold(Keys(images={uploaded().image_id}), [message(uploaded())]) == {}
+    assert fold(Keys(), batch([])) == {}
+    assert fold(Keys(images={uploaded().image_id}), batch([message(uploaded())])) == {}
 
 
 @law
