@@ -10,6 +10,7 @@ from typing import Any
 
 import duckdb
 import psycopg
+import pyarrow as pa
 
 from streams import offsets
 from streams.settings import Settings
@@ -43,6 +44,15 @@ def connect(settings: Settings, *, read_only: bool) -> duckdb.DuckDBPyConnection
         connection.close()
         raise duckdb.IOException(without_password(str(error))) from None
     return connection
+
+
+def with_batch(view: duckdb.DuckDBPyConnection, batch: pa.Table, statement: str) -> list[Any]:
+    """The rows of a statement that names `batch`."""
+    view.register("batch", batch)
+    try:
+        return view.execute(statement).fetchall()
+    finally:
+        view.unregister("batch")
 
 
 def lock(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:

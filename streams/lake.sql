@@ -21,6 +21,12 @@ CREATE TABLE IF NOT EXISTS lake.failures (
     headers BLOB, failed_at TIMESTAMPTZ);
 CREATE TABLE IF NOT EXISTS lake.retries (dead_letter_id UUID, image_id UUID, retried_at TIMESTAMPTZ);
 
+-- name: newest_images
+SELECT image_id FROM lake.images ORDER BY image_id DESC LIMIT $most;
+
+-- name: newest_detections
+SELECT image_id, model_name, model_version FROM lake.detections ORDER BY image_id DESC LIMIT $most;
+
 -- name: known_images
 -- Which of a batch's images the view has. The range lets files be skipped, as ids are ordered by time.
 SELECT image_id FROM lake.images

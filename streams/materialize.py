@@ -9,14 +9,13 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
 import psycopg
-import pyarrow as pa
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 
@@ -25,9 +24,10 @@ from streams.codec import Codec
 from streams.errors import InvalidRecord, LogTruncated, StaleWriter
 from streams.offsets import Offsets, add, advance, stored
 from streams.process import announce_ready, configure_logging
+from streams.recent import Recent
 from streams.settings import Settings
 from streams.topics import DETECTED, TOPICS, VIEW_GROUP
-from streams.views import Batch, Keys, Message, fold, keys
+from streams.views import Batch, Message, fold, keys
 
 log = logging.getLogger("streams.materialize")
 _LATEST_S = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
@@ -62,6 +62,7 @@ def _fold_until(
     codec: Codec,
     offsets: Offsets,
 ) -> None:
+    recent = Recent(view)
     due = time.monotonic()
     while not stop.is_set():
         first = consumer.poll(0.2)
@@ -69,13 +70,15 @@ def _fold_until(
             continue
         # When idle a first message is folded at once; after a commit more may come until the next is due.
         batch = [first, *consumer.consume(settings.fold_batch_size - 1, max(0, due - time.monotonic()))]
-        offsets |= commit(view, decoded(batch, codec), reached(batch), offsets)
+        offsets |= commit(view, recent, decoded(batch, codec), reached(batch), offsets)
         due = time.monotonic() + settings.fold_linger_s
         positions = [TopicPartition(topic, p, offset) for (topic, p), offset in offsets.items()]
         consumer.commit(offsets=positions, asynchronous=True)
 
 
-def commit(view: duckdb.DuckDBPyConnection, batch: Batch, advanced: Offsets, offsets: Offsets) -> Offsets:
+def commit(
+    view: duckdb.DuckDBPyConnection, recent: Recent, batch: Batch, advanced: Offsets, offsets: Offsets
+) -> Offsets:
     """Fold a batch, read from `offsets` on, into the view in one transaction; returns `advanced`.
 
     advanced: the offset behind the batch's last message, by partition. Raises StaleWriter when the view is
@@ -83,7 +86,7 @@ def commit(view: duckdb.DuckDBPyConnection, batch: Batch, advanced: Offsets, off
     """
     view.execute("BEGIN")
     try:
-        advance(view, offsets, advanced, rows=insert(view, batch))
+        advance(view, offsets, advanced, rows=insert(view, recent, batch))
         view.execute("COMMIT")
     except duckdb.Error as error:
         _roll_back(view)
@@ -95,33 +98,16 @@ def commit(view: duckdb.DuckDBPyConnection, batch: Batch, advanced: Offsets, off
     except BaseException:
         _roll_back(view)
         raise
+    recent.add(keys(batch))
     return advanced
 
 
-def insert(view: duckdb.DuckDBPyConnection, batch: Batch) -> bool:
+def insert(view: duckdb.DuckDBPyConnection, recent: Recent, batch: Batch) -> bool:
     """Add the rows of a batch that the view does not have; whether there were any."""
-    new = fold(known(view, keys(batch)), batch)
+    new = fold(recent.known(view, keys(batch)), batch)
     for table, rows in new.items():
-        _with_batch(view, rows, f"INSERT INTO lake.{table} BY NAME SELECT * FROM batch")  # noqa: S608 our names
+        lake.with_batch(view, rows, f"INSERT INTO lake.{table} BY NAME SELECT * FROM batch")  # noqa: S608 our names
     return bool(new)
-
-
-def known(view: duckdb.DuckDBPyConnection, wanted: Keys) -> Keys:
-    """Which of `wanted` the view already has."""
-
-    def found(table: str, column: str, ids: Iterable[bytes]) -> list[Any]:
-        return _look_up(view, f"known_{table}", column, list(ids))
-
-    images = found("images", "image_id", (i.bytes for i in wanted.images))
-    detections = found("detections", "image_id", {image_id for image_id, _, _ in wanted.detections})
-    failures = found("failures", "dead_letter_id", (i.bytes for i in wanted.failures))
-    retries = found("retries", "dead_letter_id", (i.bytes for i in wanted.retries))
-    return Keys(
-        images={row[0] for row in images},
-        detections={(image_id.bytes, name, version) for image_id, name, version in detections},
-        failures={row[0] for row in failures},
-        retries={row[0] for row in retries},
-    )
 
 
 def reached(messages: Sequence[KafkaMessage]) -> Offsets:
@@ -161,22 +147,6 @@ def place(message: KafkaMessage) -> tuple[str, int, int]:
     topic, partition, offset = message.topic(), message.partition(), message.offset()
     assert topic is not None and partition is not None and offset is not None
     return topic, partition, offset
-
-
-def _look_up(view: duckdb.DuckDBPyConnection, statement: str, column: str, ids: list[bytes]) -> list[Any]:
-    if not ids:
-        return []
-    storage = pa.array(ids, pa.binary(16))
-    batch = pa.table({column: pa.ExtensionArray.from_storage(pa.uuid(), storage)})
-    return _with_batch(view, batch, lake.STATEMENTS[statement])
-
-
-def _with_batch(view: duckdb.DuckDBPyConnection, batch: pa.Table, statement: str) -> list[Any]:
-    view.register("batch", batch)
-    try:
-        return view.execute(statement).fetchall()
-    finally:
-        view.unregister("batch")
 
 
 def _roll_back(view: duckdb.DuckDBPyConnection) -> None:

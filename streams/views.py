@@ -122,8 +122,16 @@ def keys(batch: Batch) -> Keys:
 
 
 def _detected(detections: Detections) -> Iterator[Detected]:
-    texts = (detections.model_name, detections.model_version)
-    return zip(detections.image_id.tolist(), *(text.array().to_pylist() for text in texts), strict=True)
+    names, versions = (
+        shared(text.array().dictionary_encode()) for text in (detections.model_name, detections.model_version)
+    )
+    return zip(detections.image_id.tolist(), names, versions, strict=True)
+
+
+def shared(texts: pa.DictionaryArray) -> list[str]:
+    """Texts, of which many are the same, each once in memory."""
+    each = texts.dictionary.to_pylist()
+    return [each[i] for i in texts.indices.to_pylist()]
 
 
 def pack_headers(headers: Headers) -> bytes:

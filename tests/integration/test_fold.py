@@ -18,6 +18,7 @@ from streams import lake
 from streams.errors import LogTruncated, StaleWriter
 from streams.materialize import commit, run
 from streams.offsets import Offsets, add, advance, stored
+from streams.recent import Recent
 from streams.records import CIRCLE, CirclesDetected, ImageUploaded, object_ids
 from streams.settings import Settings
 from streams.topics import DETECTED, UPLOADED
@@ -43,7 +44,7 @@ def message(offset: int, record: ImageUploaded, partition: int = 0) -> Message:
 def folded(view: duckdb.DuckDBPyConnection, log: list[Message], offsets: Offsets) -> Offsets:
     """Commit messages that were read from `offsets` on."""
     behind = {(sent.topic, sent.partition): sent.offset + 1 for sent in log}
-    return commit(view, batch(log), behind, offsets)
+    return commit(view, Recent(view), batch(log), behind, offsets)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from deploy.local.postgres import running_postgres
 from streams import lake, offsets
 from streams.materialize import commit
+from streams.recent import Recent
 from streams.records import Record
 from streams.settings import Settings
 from streams.views import unpack_headers
@@ -41,7 +42,7 @@ def read_back(settings: Settings, record: Record, columns: str) -> tuple[Any, ..
         at = (sent.topic, 0)
         with lake.catalog(settings) as catalog:
             offsets.add(catalog, {at: 0})
-        commit(view, batch([sent]), {at: 1}, {at: offsets.stored(view)[at]})
+        commit(view, Recent(view), batch([sent]), {at: 1}, {at: offsets.stored(view)[at]})
     with lake.connect(settings, read_only=True) as view:
         (row,) = view.execute(f"SELECT {columns}").fetchall()
         return tuple(row)
