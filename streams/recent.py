@@ -28,6 +28,9 @@ class Window(Generic[Key]):
         self._most = most
         self.floor = min(map(_image_id, self._keys)) if len(self._keys) >= most else b""
 
+    def __len__(self) -> int:
+        return len(self._keys)
+
     def known(self, wanted: Iterable[Key]) -> tuple[set[Key], set[Key]]:
         """Of some keys those that are in the table, and those that it has to be asked for."""
         old = {key for key in wanted if _image_id(key) <= self.floor} if self.floor else set[Key]()

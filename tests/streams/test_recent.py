@@ -1,0 +1,56 @@
+"""The keys in memory and those to be asked for are together all that the table has."""
+
+from __future__ import annotations
+
+import hypothesis.strategies as st
+from hypothesis import given
+
+from streams.recent import Window
+from streams.views import Detected
+from tests.streams.strategies import law
+
+KEYS = st.tuples(
+    st.integers(0, 9).map(lambda number: bytes([number])),
+    st.just("circles"),
+    st.sampled_from(["1", "2", "3"]),
+)
+STEPS = st.lists(st.tuples(st.sets(KEYS, max_size=6), st.booleans()), max_size=8)
+
+
+def reloaded(table: set[Detected], most: int) -> Window[Detected]:
+    """A window over the newest rows of a table, as it is made at a start."""
+    newest = sorted(table, key=lambda key: key[0], reverse=True)[:most]
+    return Window(newest, most)
+
+
+@law
+@given(st.integers(1, 5), STEPS, st.sets(KEYS))
+def test_no_key_is_forgotten_and_none_made_up(
+    most: int, steps: list[tuple[set[Detected], bool]], wanted: set[Detected]
+) -> None:
+    table: set[Detected] = set()
+    window = reloaded(table, most)
+    for committed, restarted in steps:
+        table |= committed
+        window.add(committed)
+        if restarted:
+            window = reloaded(table, most)
+        known, asked = window.known(wanted)
+        assert known <= table
+        assert wanted & table <= known | asked
+
+
+def test_what_is_newer_than_all_in_memory_is_never_asked_for() -> None:
+    window = Window[Detected]([], 10)
+    for number in range(100):
+        key = (bytes([number]), "circles", "1")
+        assert window.known({key}) == (set(), set())
+        window.add({key})
+    assert window.known({(b"\x01", "circles", "1")}) == (set(), {(b"\x01", "circles", "1")})
+
+
+def test_a_window_is_bounded_whatever_comes() -> None:
+    window = Window[Detected]([], 10)
+    for number in range(1000):
+        window.add({(number.to_bytes(2), "circles", version) for version in ("1", "2")})
+        assert len(window) < 2 * 10
