@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -21,13 +20,13 @@ from confluent_kafka import Message as KafkaMessage
 
 from streams import lake
 from streams.codec import Codec
-from streams.errors import InvalidRecord, LogTruncated, StaleWriter
-from streams.offsets import Offsets, add, advance, stored
+from streams.commit import Writer
+from streams.errors import InvalidRecord, LogTruncated
+from streams.offsets import Offsets, add, stored
 from streams.process import announce_ready, configure_logging
-from streams.recent import Recent
 from streams.settings import Settings
 from streams.topics import DETECTED, TOPICS, VIEW_GROUP
-from streams.views import Batch, Message, fold, keys
+from streams.views import Batch, Message
 
 log = logging.getLogger("streams.materialize")
 _LATEST_S = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
@@ -62,52 +61,32 @@ def _fold_until(
     codec: Codec,
     offsets: Offsets,
 ) -> None:
-    recent = Recent(view)
-    due = time.monotonic()
-    while not stop.is_set():
-        first = consumer.poll(0.2)
-        if first is None:
-            continue
-        # When idle a first message is folded at once; after a commit more may come until the next is due.
-        batch = [first, *consumer.consume(settings.fold_batch_size - 1, max(0, due - time.monotonic()))]
-        offsets |= commit(view, recent, decoded(batch, codec), reached(batch), offsets)
-        due = time.monotonic() + settings.fold_linger_s
-        positions = [TopicPartition(topic, p, offset) for (topic, p), offset in offsets.items()]
-        consumer.commit(offsets=positions, asynchronous=True)
+    _tell(consumer, offsets)
+    with Writer(view, offsets, settings.fold_linger_s) as writer:
+        while not stop.is_set():
+            messages = _collected(consumer, settings.fold_batch_size, writer)
+            if messages:
+                writer.put(decoded(messages, codec), reached(messages))
+            if committed := writer.committed():
+                _tell(consumer, committed)
 
 
-def commit(
-    view: duckdb.DuckDBPyConnection, recent: Recent, batch: Batch, advanced: Offsets, offsets: Offsets
-) -> Offsets:
-    """Fold a batch, read from `offsets` on, into the view in one transaction; returns `advanced`.
-
-    advanced: the offset behind the batch's last message, by partition. Raises StaleWriter when the view is
-    no longer at `offsets`, duckdb.Error when the catalog fails.
-    """
-    view.execute("BEGIN")
-    try:
-        advance(view, offsets, advanced, rows=insert(view, recent, batch))
-        view.execute("COMMIT")
-    except duckdb.Error as error:
-        _roll_back(view)
-        now = stored(view)
-        moved = [f"{topic}[{p}]" for topic, p in advanced if now.get((topic, p)) != offsets[topic, p]]
-        if moved:
-            raise StaleWriter(f"another materializer has folded on from {', '.join(moved)}") from error
-        raise
-    except BaseException:
-        _roll_back(view)
-        raise
-    recent.add(keys(batch))
-    return advanced
+def _tell(consumer: Consumer, offsets: Offsets) -> None:
+    """Copy offsets to the group, for lag tools."""
+    positions = [TopicPartition(topic, p, offset) for (topic, p), offset in offsets.items()]
+    consumer.commit(offsets=positions, asynchronous=True)
 
 
-def insert(view: duckdb.DuckDBPyConnection, recent: Recent, batch: Batch) -> bool:
-    """Add the rows of a batch that the view does not have; whether there were any."""
-    new = fold(recent.known(view, keys(batch)), batch)
-    for table, rows in new.items():
-        lake.with_batch(view, rows, f"INSERT INTO lake.{table} BY NAME SELECT * FROM batch")  # noqa: S608 our names
-    return bool(new)
+def _collected(consumer: Consumer, most: int, writer: Writer) -> list[KafkaMessage]:
+    """Messages, at most so many: none when idle for a while, else what comes until they can be written."""
+    first = consumer.poll(0.2)
+    found = [] if first is None else [first]
+    while found and len(found) < most:
+        found += consumer.consume(most - len(found), 0)
+        if writer.free():
+            break
+        found += consumer.consume(max(0, most - len(found)), 0.002)
+    return found
 
 
 def reached(messages: Sequence[KafkaMessage]) -> Offsets:
@@ -147,13 +126,6 @@ def place(message: KafkaMessage) -> tuple[str, int, int]:
     topic, partition, offset = message.topic(), message.partition(), message.offset()
     assert topic is not None and partition is not None and offset is not None
     return topic, partition, offset
-
-
-def _roll_back(view: duckdb.DuckDBPyConnection) -> None:
-    try:
-        view.execute("ROLLBACK")
-    except duckdb.Error:
-        log.debug("nothing to roll back: the transaction ended with its error")
 
 
 def _seek(settings: Settings, consumer: Consumer, view: duckdb.DuckDBPyConnection) -> Offsets:

@@ -15,8 +15,9 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streams import lake
+from streams.commit import commit
 from streams.errors import LogTruncated, StaleWriter
-from streams.materialize import commit, run
+from streams.materialize import run
 from streams.offsets import Offsets, add, advance, stored
 from streams.recent import Recent
 from streams.records import CIRCLE, CirclesDetected, ImageUploaded, object_ids

@@ -9,8 +9,8 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
+from streams.commit import insert
 from streams.lake import STATEMENTS
-from streams.materialize import insert
 from streams.recent import Recent
 from streams.records import Record
 from streams.views import Keys, Message, fold, keys

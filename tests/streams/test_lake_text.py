@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from deploy.local.postgres import running_postgres
 from streams import lake, offsets
-from streams.materialize import commit
+from streams.commit import commit
 from streams.recent import Recent
 from streams.records import Record
 from streams.settings import Settings
