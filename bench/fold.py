@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient
 from bench import events
 from bench.measure import Figure, Say, interleaved, median, ratio
 from bench.stack import fresh_view, infrastructure, processes, produce
-from streams import lake, materialize, views
+from streams import lake, materialize, partitions, views
 from streams.codec import Codec
 from streams.settings import Settings
 from streams.topics import DETECTED, VIEW_GROUP
@@ -64,7 +64,7 @@ def consume(settings: Settings, work: Callable[[list[Message]], object], passes:
     took = 0.0
     # A consumer for each pass: one that is sent back to the start first waits for its last, idle fetch.
     for _ in range(passes):
-        with materialize._consumer(settings) as consumer:
+        with partitions.consumer(settings) as consumer:
             places = _places(consumer)  # connects
             began, seen = time.perf_counter(), 0
             consumer.assign(places)
@@ -94,7 +94,7 @@ def fold(settings: Settings, batch: int) -> Passed:
     admin = AdminClient({"bootstrap.servers": own.kafka_bootstrap_servers})
     for deleted in admin.delete_consumer_groups([VIEW_GROUP]).values():
         deleted.exception()  # there is none before the first run
-    with materialize._consumer(own) as watcher:
+    with partitions.consumer(own) as watcher:
         places = _places(watcher)
         with processes(own, "materializer"):
             # Touched once it has told Kafka where it reads from, which is when reading begins.

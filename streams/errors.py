@@ -59,3 +59,7 @@ class StaleWriter(Exception):
 
 class LogTruncated(Exception):
     """The log no longer holds what the view has yet to fold. The fold refuses to go on."""
+
+
+class LogRemade(Exception):
+    """A topic is not the one that the view was folded from. The fold refuses to go on."""

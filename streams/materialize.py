@@ -8,40 +8,42 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
 import psycopg
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException
 from confluent_kafka import Message as KafkaMessage
 
-from streams import lake
+from streams import lake, partitions
 from streams.codec import Codec
 from streams.commit import Writer
-from streams.errors import InvalidRecord, LogTruncated
-from streams.offsets import Offsets, add, stored
+from streams.errors import InvalidRecord
+from streams.offsets import Offsets
 from streams.process import announce_ready, configure_logging
 from streams.settings import Settings
-from streams.topics import DETECTED, TOPICS, VIEW_GROUP
+from streams.topics import DETECTED, TOPICS
 from streams.views import Batch, Message
 
+LOOK_S = 10.0
+"""Between looks for partitions that were added."""
 log = logging.getLogger("streams.materialize")
 _LATEST_S = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 _RECORDS = {topic.name: topic.records for topic in TOPICS}
 
 
 def run(settings: Settings, stop: threading.Event) -> None:
-    """Fold until `stop`. Raises LogTruncated and StaleWriter; an absent catalog is waited for."""
+    """Fold until `stop`. Raises LogTruncated, LogRemade and StaleWriter; an absent catalog is waited for."""
     codec = Codec.from_url(settings.schema_registry_url)
     pause = 0.2
     while not stop.is_set():
         try:
             lake.create(settings)
-            with lake.connect(settings, read_only=False) as view, _consumer(settings) as consumer:
-                offsets = _seek(settings, consumer, view)
+            with lake.connect(settings, read_only=False) as view, partitions.consumer(settings) as consumer:
+                offsets = partitions.assign(settings, consumer, view)
                 announce_ready(settings)
                 pause = 0.2
                 _fold_until(stop, settings, consumer, view, codec, offsets)
@@ -61,20 +63,20 @@ def _fold_until(
     codec: Codec,
     offsets: Offsets,
 ) -> None:
-    _tell(consumer, offsets)
+    """Returns when stopped, or when there are more partitions than these."""
+    partitions.tell(consumer, offsets)
+    look = time.monotonic() + LOOK_S
     with Writer(view, offsets, settings.fold_linger_s) as writer:
         while not stop.is_set():
             messages = _collected(consumer, settings.fold_batch_size, writer)
             if messages:
                 writer.put(decoded(messages, codec), reached(messages))
             if committed := writer.committed():
-                _tell(consumer, committed)
-
-
-def _tell(consumer: Consumer, offsets: Offsets) -> None:
-    """Copy offsets to the group, for lag tools."""
-    positions = [TopicPartition(topic, p, offset) for (topic, p), offset in offsets.items()]
-    consumer.commit(offsets=positions, asynchronous=True)
+                partitions.tell(consumer, committed)
+            if time.monotonic() > look:
+                if partitions.more(consumer, offsets):
+                    return
+                look = time.monotonic() + LOOK_S
 
 
 def _collected(consumer: Consumer, most: int, writer: Writer) -> list[KafkaMessage]:
@@ -126,47 +128,6 @@ def place(message: KafkaMessage) -> tuple[str, int, int]:
     topic, partition, offset = message.topic(), message.partition(), message.offset()
     assert topic is not None and partition is not None and offset is not None
     return topic, partition, offset
-
-
-def _seek(settings: Settings, consumer: Consumer, view: duckdb.DuckDBPyConnection) -> Offsets:
-    """Assign every partition at its stored offset; new partitions begin at their log's start."""
-    before, offsets = stored(view), Offsets()
-    for topic in TOPICS:
-        found = consumer.list_topics(topic.name, timeout=10).topics[topic.name]
-        if found.error or not found.partitions:
-            raise KafkaException(found.error or f"{topic.name} has no partitions")
-        for partition in found.partitions:
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic.name, partition), timeout=10)
-            at = offsets[topic.name, partition] = before.get((topic.name, partition), low)
-            if not low <= at <= high:
-                raise LogTruncated(
-                    f"{topic.name}[{partition}] holds offsets {low} to {high}, but the view goes on at {at}: "
-                    "messages were deleted before they were folded, or the topic was made anew"
-                )
-    with lake.catalog(settings) as catalog:
-        add(catalog, {at: offset for at, offset in offsets.items() if at not in before})
-    consumer.assign([TopicPartition(topic, p, offset) for (topic, p), offset in offsets.items()])
-    return offsets
-
-
-@contextmanager
-def _consumer(settings: Settings) -> Iterator[Consumer]:
-    consumer = Consumer(
-        {
-            "bootstrap.servers": settings.kafka_bootstrap_servers,
-            "group.id": VIEW_GROUP,
-            "enable.auto.commit": False,
-            "auto.offset.reset": "error",  # never jump over messages in silence
-            "fetch.queue.backoff.ms": 5,  # its default of 1000 stalls the fold
-            "queued.max.messages.kbytes": 65_536,
-            "fetch.message.max.bytes": 8_388_608,
-        },
-        logger=log,
-    )
-    try:
-        yield consumer
-    finally:
-        consumer.close()
 
 
 def main() -> None:

@@ -36,6 +36,13 @@ def add(catalog: psycopg.Connection[Any], new: Offsets) -> None:
         cursor.executemany(SQL["add"], [(*at, offset) for at, offset in new.items()])
 
 
+def made_from(catalog: psycopg.Connection[Any], topic_ids: Mapping[str, str]) -> dict[str, str]:
+    """The ids of the topics that the view is folded from: these, where it is folded from none yet."""
+    with catalog.cursor() as cursor:
+        cursor.executemany(SQL["remember_topic"], list(topic_ids.items()))
+        return dict(cursor.execute(SQL["topics"]).fetchall())
+
+
 def advance(
     view: duckdb.DuckDBPyConnection, offsets: Mapping[tuple[str, int], int], advanced: Offsets, *, rows: bool
 ) -> None:

@@ -4,6 +4,9 @@
 CREATE TABLE IF NOT EXISTS lake.offsets (
     topic text, partition integer, next_offset bigint NOT NULL, PRIMARY KEY (topic, partition));
 
+-- The id of each topic that the view is folded from: one that is deleted and made anew has another.
+CREATE TABLE IF NOT EXISTS lake.topics (topic text PRIMARY KEY, topic_id text NOT NULL);
+
 -- Compare and set all of some offsets, or fail.
 CREATE OR REPLACE FUNCTION lake.advance_offsets(moves jsonb) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -35,3 +38,9 @@ SELECT topic, "partition", next_offset FROM __ducklake_metadata_lake.lake.offset
 
 -- name: add
 INSERT INTO lake.offsets VALUES (%s, %s, %s) ON CONFLICT DO NOTHING
+
+-- name: remember_topic
+INSERT INTO lake.topics VALUES (%s, %s) ON CONFLICT DO NOTHING
+
+-- name: topics
+SELECT topic, topic_id FROM lake.topics

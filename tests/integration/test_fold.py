@@ -11,12 +11,13 @@ from uuid import UUID, uuid4
 import duckdb
 import numpy as np
 import pytest
-from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewPartitions
 
 from streams import lake
+from streams.codec import Codec
 from streams.commit import commit
-from streams.errors import LogTruncated, StaleWriter
+from streams.errors import LogRemade, LogTruncated, StaleWriter
 from streams.materialize import run
 from streams.offsets import Offsets, add, advance, stored
 from streams.recent import Recent
@@ -25,6 +26,7 @@ from streams.settings import Settings
 from streams.topics import DETECTED, UPLOADED
 from streams.views import Message
 from tests.examples import batch
+from tests.integration.conftest import Fresh
 from tests.integration.flow import produce, query, stages, uploaded, wait_until
 
 
@@ -156,3 +158,38 @@ def test_a_log_that_lost_what_was_not_folded_is_refused_by_name(settings: Settin
         LogTruncated, match=r"images.uploaded\[1\] holds offsets 5 to \d+, but the view goes on at 0"
     ):
         run(settings, threading.Event())
+
+
+def test_a_topic_that_was_made_anew_is_refused_by_name(settings: Settings, fresh: Fresh) -> None:
+    import threading
+
+    produce(settings, UPLOADED, uploaded())
+    with stages(settings, "materializer"):
+        wait_until(lambda: query(settings, "SELECT count(*) FROM lake.images") == [(1,)])
+    again = fresh(catalog_url=settings.catalog_url, data_dir=settings.data_dir)  # the topics made anew
+    produce(again, UPLOADED, *(uploaded() for _ in range(40)))  # its offsets would all be there
+    with pytest.raises(LogRemade, match=r"images.uploaded was deleted and made anew since the view"):
+        run(again, threading.Event())
+
+
+def test_partitions_that_are_added_are_folded(settings: Settings) -> None:
+    with stages(settings, "materializer"):
+        produce(settings, UPLOADED, uploaded())
+        wait_until(lambda: query(settings, "SELECT count(*) FROM lake.images") == [(1,)])
+        admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers})
+        added = NewPartitions(UPLOADED.name, settings.topic_partitions + 2)
+        for future in admin.create_partitions([added]).values():
+            future.result()
+        producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers, "log_level": 0})
+        value = Codec().encode(uploaded())
+        wait_until(lambda: put(producer, value, partition=settings.topic_partitions + 1))
+        wait_until(lambda: query(settings, "SELECT count(*) FROM lake.images") == [(2,)])
+
+
+def put(producer: Producer, value: bytes, partition: int) -> bool:
+    """Whether a message could be put there: a producer knows new partitions only after a while."""
+    try:
+        producer.produce(UPLOADED.name, value, partition=partition)
+    except KafkaException:
+        return False
+    return producer.flush(20) == 0
