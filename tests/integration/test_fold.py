@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions
 
 from streams import lake
 from streams.codec import Codec
-from streams.commit import commit
+from streams.commit import Writer, commit
 from streams.errors import LogRemade, LogTruncated, StaleWriter
 from streams.materialize import run
 from streams.offsets import Offsets, add, advance, stored
@@ -83,6 +83,25 @@ def test_of_two_writers_at_the_same_moment_one_commits(settings: Settings, offse
         assert stored(slow) == {(UPLOADED.name, 0): 1}
     assert query(settings, "SELECT count(*) FROM lake.images") == [(1,)]
     assert query(settings, "SELECT count(*) FROM lake.retries") == [(0,)]
+
+
+def test_what_a_commit_raises_beside_the_reading_is_not_lost(settings: Settings, offsets: Offsets) -> None:
+    def put(writer: Writer) -> None:
+        writer.put(batch([message(5, uploaded())]), {(UPLOADED.name, 0): 6})
+
+    with lake.connect(settings, read_only=False) as view:
+        stale = [Writer(view, {(UPLOADED.name, 0): 5}, 0) for _ in range(3)]
+        for writer in stale:
+            put(writer)
+            wait_until(writer.free)  # they share a connection
+        with pytest.raises(StaleWriter):
+            put(stale[0])
+        with pytest.raises(StaleWriter):
+            stale[1].committed()
+        with pytest.raises(StaleWriter):
+            stale[2].__exit__(None)
+        assert stored(view) == offsets
+    assert query(settings, "SELECT count(*) FROM lake.images") == [(0,)]
 
 
 def test_two_writers_of_two_partitions_do_not_hinder_each_other(settings: Settings, offsets: Offsets) -> None:
