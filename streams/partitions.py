@@ -20,8 +20,8 @@ from streams.settings import Settings
 from streams.topics import TOPICS, VIEW_GROUP
 
 log = logging.getLogger(__name__)
-WAIT_S = 10.0
-"""For an answer of Kafka's."""
+WAIT_S, SHORT_WAIT_S = 10.0, 1.0
+"""For an answer of Kafka's; the short one between batches, as the process must stop when it is told to."""
 
 
 @contextmanager
@@ -60,7 +60,7 @@ def assign(settings: Settings, consumer: Consumer, view: duckdb.DuckDBPyConnecti
                     " own from the new log, with another database in CATALOG_URL and another LAKE_URL"
                 )
     before, offsets = stored(view), Offsets()
-    for topic, count in counted(consumer).items():
+    for topic, count in counted(consumer, WAIT_S).items():
         for partition in range(count):
             low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=WAIT_S)
             at = offsets[topic, partition] = before.get((topic, partition), low)
@@ -80,7 +80,7 @@ def assign(settings: Settings, consumer: Consumer, view: duckdb.DuckDBPyConnecti
 def more(consumer: Consumer, offsets: Offsets) -> bool:
     """Whether a topic has partitions that are not among these, and says so. False when Kafka is away."""
     try:
-        counts = counted(consumer)
+        counts = counted(consumer, SHORT_WAIT_S)
     except KafkaException:
         return False
     new = [f"{t}[{p}]" for t, count in counts.items() for p in range(count) if (t, p) not in offsets]
@@ -89,11 +89,11 @@ def more(consumer: Consumer, offsets: Offsets) -> bool:
     return bool(new)
 
 
-def counted(consumer: Consumer) -> dict[str, int]:
+def counted(consumer: Consumer, wait_s: float) -> dict[str, int]:
     """Partitions of each topic. Raises KafkaException, also where a topic is missing."""
     counts = {}
     for topic in TOPICS:
-        found = consumer.list_topics(topic.name, timeout=WAIT_S).topics[topic.name]
+        found = consumer.list_topics(topic.name, timeout=wait_s).topics[topic.name]
         if found.error or not found.partitions:
             raise KafkaException(found.error or f"{topic.name} has no partitions")
         counts[topic.name] = len(found.partitions)
