@@ -13,7 +13,7 @@ from streams import lake
 from streams.errors import StaleWriter
 from streams.offsets import Offsets, advance, stored
 from streams.recent import Recent
-from streams.views import Batch, fold, keys
+from streams.views import Batch, Keys, fold, keys
 
 log = logging.getLogger(__name__)
 
@@ -77,9 +77,10 @@ def commit(
     advanced: the offset behind the batch's last message, by partition. Raises StaleWriter when the view is
     no longer at `offsets`, duckdb.Error when the catalog fails.
     """
+    wanted = keys(batch)
     view.execute("BEGIN")
     try:
-        advance(view, offsets, advanced, rows=insert(view, recent, batch))
+        advance(view, offsets, advanced, rows=insert(view, recent.known(view, wanted), batch))
         view.execute("COMMIT")
     except duckdb.Error as error:
         _roll_back(view)
@@ -91,13 +92,13 @@ def commit(
     except BaseException:
         _roll_back(view)
         raise
-    recent.add(keys(batch))
+    recent.add(wanted)
     return advanced
 
 
-def insert(view: duckdb.DuckDBPyConnection, recent: Recent, batch: Batch) -> bool:
-    """Add the rows of a batch that the view does not have; whether there were any."""
-    new = fold(recent.known(view, keys(batch)), batch)
+def insert(view: duckdb.DuckDBPyConnection, known: Keys, batch: Batch) -> bool:
+    """Add the rows of a batch to a view that has `known`; whether there were any."""
+    new = fold(known, batch)
     for table, rows in new.items():
         lake.with_batch(view, rows, f"INSERT INTO lake.{table} BY NAME SELECT * FROM batch")  # noqa: S608 our names
     return bool(new)

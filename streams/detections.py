@@ -17,7 +17,7 @@ from streams.records import CIRCLE, Circles, right_circles
 INT = (-(2**31), 2**31 - 1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Detections:
     """Columns of n detections: ids V16, times in microseconds, circles of all one after another.
 

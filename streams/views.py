@@ -17,6 +17,7 @@ import orjson
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from streams.columns import Texts
 from streams.detections import Detections
 from streams.errors import InvalidRecord
 from streams.records import (
@@ -92,8 +93,11 @@ def fold(known: Keys, batch: Batch) -> Rows:
         elif isinstance(record, ImageFailed):
             if _first(seen.failures, record.dead_letter_id):
                 failures.append(record)
-        elif isinstance(record, DeadLetterRetried) and _first(seen.retries, record.dead_letter_id):
-            retries.append(record)
+        elif isinstance(record, DeadLetterRetried):
+            if _first(seen.retries, record.dead_letter_id):
+                retries.append(record)
+        else:
+            raise TypeError("a detection comes in the batch's columns, not as a message")
     new = np.array([_first(seen.detections, key) for key in _detected(batch.detections)], bool)
     tables = {
         "images": _image_rows(images),
@@ -116,22 +120,21 @@ def keys(batch: Batch) -> Keys:
             found.retries.add(record.dead_letter_id)
         elif isinstance(record, ImageFailed):
             found.failures.add(record.dead_letter_id)
-        else:
+        elif isinstance(record, InvalidRecord):
             found.failures.add(dead_letter_id(STAGE, message.topic, message.partition, message.offset))
     return found
 
 
 def _detected(detections: Detections) -> Iterator[Detected]:
-    names, versions = (
-        shared(text.array().dictionary_encode()) for text in (detections.model_name, detections.model_version)
-    )
+    names, versions = shared(detections.model_name), shared(detections.model_version)
     return zip(detections.image_id.tolist(), names, versions, strict=True)
 
 
-def shared(texts: pa.DictionaryArray) -> list[str]:
+def shared(texts: Texts) -> list[str]:
     """Texts, of which many are the same, each once in memory."""
-    each = texts.dictionary.to_pylist()
-    return [each[i] for i in texts.indices.to_pylist()]
+    encoded = texts.array().dictionary_encode()
+    each = encoded.dictionary.to_pylist()
+    return [each[i] for i in encoded.indices.to_pylist()]
 
 
 def pack_headers(headers: Headers) -> bytes:
@@ -154,7 +157,7 @@ def _first(seen: set[Any], key: Any) -> bool:
 
 
 _UUID, _TIME = pa.uuid(), pa.timestamp("us", tz="UTC")
-_TEXT, _INT, _LONG, _FLOAT, _BYTES = pa.string(), pa.int32(), pa.int64(), pa.float32(), pa.binary()
+_TEXT, _INT, _LONG, _BYTES = pa.string(), pa.int32(), pa.int64(), pa.binary()
 
 
 def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
@@ -192,19 +195,20 @@ def _image_rows(images: Sequence[tuple[Message, ImageUploaded]]) -> pa.Table:
 
 def _detection_rows(detections: Detections) -> pa.Table:
     """One row a detection."""
-    columns = {
-        "image_id": _uuid_block(detections.image_id),
-        "project_id": detections.project_id.array(),
-        "model_name": detections.model_name.array(),
-        "model_version": detections.model_version.array(),
-        "latency_ms": pa.array(detections.latency_ms),
-        "detected_at": pa.array(detections.detected_at).view(_TIME),
-        "replay_id": _uuid_block(detections.replay_id, ~detections.replayed),
-        "source_partition": pa.array(detections.source_partition.astype(np.int32)),
-        "source_offset": pa.array(detections.source_offset),
-        "circle_count": pa.array(detections.count.astype(np.int32)),
-    }
-    return pa.table(columns)
+    return pa.table(
+        {
+            "image_id": _uuid_block(detections.image_id),
+            "project_id": detections.project_id.array(),
+            "model_name": detections.model_name.array(),
+            "model_version": detections.model_version.array(),
+            "latency_ms": pa.array(detections.latency_ms),
+            "detected_at": pa.array(detections.detected_at).view(_TIME),
+            "replay_id": _uuid_block(detections.replay_id, ~detections.replayed),
+            "source_partition": pa.array(detections.source_partition.astype(np.int32)),
+            "source_offset": pa.array(detections.source_offset),
+            "circle_count": pa.array(detections.count.astype(np.int32)),
+        }
+    )
 
 
 def _object_rows(detections: Detections, new: NDArray[np.bool_]) -> pa.Table:

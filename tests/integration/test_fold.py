@@ -143,6 +143,25 @@ def test_a_message_that_comes_twice_is_one_row(settings: Settings, offsets: Offs
     assert query(settings, "SELECT count(*), min(log_offset) FROM lake.images") == [(1, 0)]
 
 
+def test_a_log_that_is_folded_once_more_adds_nothing(settings: Settings) -> None:
+    images = [uploaded() for _ in range(50)]
+    produce(settings, UPLOADED, *images)
+    produce(settings, DETECTED, *(detected(i.image_id) for i in images))
+    counts = "SELECT (SELECT count(*) FROM lake.images), (SELECT count(*) FROM lake.objects)"
+    for _ in range(2):
+        with stages(settings, "materializer"):
+            wait_until(lambda: query(settings, counts) == [(50, 150)])
+            wait_until(lambda: sum(at for at in folded_to(settings).values()) == 100)
+        with lake.catalog(settings) as catalog:
+            catalog.execute("DELETE FROM lake.offsets")
+    assert query(settings, counts) == [(50, 150)]
+
+
+def folded_to(settings: Settings) -> Offsets:
+    with lake.connect(settings, read_only=True) as view:
+        return stored(view)
+
+
 def test_a_view_that_is_killed_again_and_again_equals_the_log(settings: Settings) -> None:
     images = [uploaded() for _ in range(600)]
     with stages(settings, "materializer") as supervisor:
