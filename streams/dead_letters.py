@@ -15,9 +15,9 @@ from streams.codec import Codec
 from streams.errors import LogUnavailable
 from streams.headers import cloud_event_headers
 from streams.records import DeadLetterRetried, key_of
+from streams.rows import Headers, unpack_headers
 from streams.settings import Settings
 from streams.topics import FAILED, LIBRDKAFKA
-from streams.views import Headers, unpack_headers
 
 MOST = 1000
 """Dead letters looked at in one call."""

@@ -37,7 +37,8 @@ class Window(Generic[Key]):
         return self._keys.intersection(wanted), old
 
     def add(self, keys: Iterable[Key]) -> None:
-        self._keys.update(keys)
+        # Older ones are looked up anyway; with them the floor could fall below keys that were let go.
+        self._keys.update(key for key in keys if _image_id(key) > self.floor)
         if len(self._keys) >= 2 * self._most:
             self.floor = nlargest(self._most, map(_image_id, self._keys))[-1]
             self._keys = {key for key in self._keys if _image_id(key) > self.floor}

@@ -5,7 +5,6 @@ Laws, held by tests: any cut of a log into batches gives the same rows; folding 
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,15 +12,12 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
-import orjson
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from streams.columns import Texts
 from streams.detections import Detections
 from streams.errors import InvalidRecord
 from streams.records import (
-    CIRCLE,
     DeadLetterRetried,
     ImageFailed,
     ImageUploaded,
@@ -29,10 +25,10 @@ from streams.records import (
     dead_letter,
     dead_letter_id,
 )
+from streams.rows import Headers, detection_rows, failure_rows, image_rows, object_rows, retry_rows
 from streams.topics import UPLOADED
 
 STAGE = "materialize"
-Headers = tuple[tuple[str, bytes | None], ...]
 Rows = dict[str, pa.Table]
 """New rows by table of `lake.sql`, columns by name."""
 Detected = tuple[bytes, str, str]
@@ -100,11 +96,11 @@ def fold(known: Keys, batch: Batch) -> Rows:
             raise TypeError("a detection comes in the batch's columns, not as a message")
     new = np.array([_first(seen.detections, key) for key in _detected(batch.detections)], bool)
     tables = {
-        "images": _image_rows(images),
-        "detections": _detection_rows(batch.detections).filter(new),
-        "objects": _object_rows(batch.detections, new),
-        "failures": _failure_rows(failures),
-        "retries": _columns(retries, dead_letter_id=_UUID, image_id=_UUID, retried_at=_TIME),
+        "images": image_rows(images),
+        "detections": detection_rows(batch.detections).filter(new),
+        "objects": object_rows(batch.detections, new),
+        "failures": failure_rows(failures),
+        "retries": retry_rows(retries),
     }
     return {name: rows for name, rows in tables.items() if rows.num_rows}
 
@@ -137,116 +133,8 @@ def shared(texts: Texts) -> list[str]:
     return [each[i] for i in encoded.indices.to_pylist()]
 
 
-def pack_headers(headers: Headers) -> bytes:
-    """Kafka headers as they are kept in a row: JSON, values in base64."""
-    return orjson.dumps(
-        [[name, None if value is None else b64encode(value).decode()] for name, value in headers]
-    )
-
-
-def unpack_headers(packed: bytes) -> Headers:
-    """What `pack_headers` was given."""
-    return tuple((name, None if value is None else b64decode(value)) for name, value in orjson.loads(packed))
-
-
 def _first(seen: set[Any], key: Any) -> bool:
     if key in seen:
         return False
     seen.add(key)
     return True
-
-
-_UUID, _TIME = pa.uuid(), pa.timestamp("us", tz="UTC")
-_TEXT, _INT, _LONG, _BYTES = pa.string(), pa.int32(), pa.int64(), pa.binary()
-
-
-def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
-    if kind is _UUID:
-        storage = pa.array([value and value.bytes for value in values], pa.binary(16))
-        return pa.ExtensionArray.from_storage(_UUID, storage)
-    return pa.array(values, kind)
-
-
-def _columns(records: Sequence[Any], **kinds: pa.DataType) -> pa.Table:
-    """A table of the records' attributes that are named in `kinds`."""
-    return pa.table({n: _array([getattr(r, n) for r in records], k) for n, k in kinds.items()})
-
-
-def _image_rows(images: Sequence[tuple[Message, ImageUploaded]]) -> pa.Table:
-    table = _columns(
-        [record for _, record in images],
-        image_id=_UUID,
-        project_id=_TEXT,
-        source_id=_TEXT,
-        uri=_TEXT,
-        sha256=_TEXT,
-        content_type=_TEXT,
-        width=_INT,
-        height=_INT,
-        size_bytes=_LONG,
-        captured_at=_TIME,
-        uploaded_at=_TIME,
-    )
-    attributes = pa.array([orjson.dumps(r.attributes).decode() for _, r in images], _TEXT)
-    table = table.append_column("attributes", attributes)
-    table = table.append_column("log_partition", pa.array([m.partition for m, _ in images], _INT))
-    return table.append_column("log_offset", pa.array([m.offset for m, _ in images], _LONG))
-
-
-def _detection_rows(detections: Detections) -> pa.Table:
-    """One row a detection."""
-    return pa.table(
-        {
-            "image_id": _uuid_block(detections.image_id),
-            "project_id": detections.project_id.array(),
-            "model_name": detections.model_name.array(),
-            "model_version": detections.model_version.array(),
-            "latency_ms": pa.array(detections.latency_ms),
-            "detected_at": pa.array(detections.detected_at).view(_TIME),
-            "replay_id": _uuid_block(detections.replay_id, ~detections.replayed),
-            "source_partition": pa.array(detections.source_partition.astype(np.int32)),
-            "source_offset": pa.array(detections.source_offset),
-            "circle_count": pa.array(detections.count.astype(np.int32)),
-        }
-    )
-
-
-def _object_rows(detections: Detections, new: NDArray[np.bool_]) -> pa.Table:
-    """One row a circle of those detections that are new, (n,): ids and model repeated."""
-    circles = detections.circles[np.repeat(new, detections.count)]
-    rows = np.repeat(np.arange(len(new)), np.where(new, detections.count, 0))
-    columns = {
-        "image_id": _uuid_block(detections.image_id[rows]),
-        "object_id": _uuid_block(np.ascontiguousarray(circles["object_id"])),
-        "model_name": detections.model_name.array().take(pa.array(rows)),
-        "model_version": detections.model_version.array().take(pa.array(rows)),
-    }
-    numbers = {n: pa.array(np.ascontiguousarray(circles[n])) for n in (CIRCLE.names or ())[1:]}
-    return pa.table(columns | numbers)
-
-
-def _uuid_block(ids: NDArray[np.void], absent: NDArray[np.bool_] | None = None) -> pa.Array:
-    """ids: (n,) V16; absent: which are null."""
-    valid = None if absent is None else pa.array(~absent).buffers()[1]
-    storage = pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(ids), [valid, pa.py_buffer(ids)])
-    return pa.ExtensionArray.from_storage(_UUID, storage)
-
-
-def _failure_rows(failures: Sequence[ImageFailed]) -> pa.Table:
-    table = _columns(
-        failures,
-        dead_letter_id=_UUID,
-        image_id=_UUID,
-        project_id=_TEXT,
-        stage=_TEXT,
-        error=_TEXT,
-        reason=_TEXT,
-        source_topic=_TEXT,
-        source_partition=_INT,
-        source_offset=_LONG,
-        key=_BYTES,
-        value=_BYTES,
-        failed_at=_TIME,
-    )
-    table = table.rename_columns({"key": "message_key", "value": "message_value"})
-    return table.append_column("headers", pa.array([pack_headers(f.headers) for f in failures], _BYTES))

@@ -18,8 +18,8 @@ from streams import lake, offsets
 from streams.commit import commit
 from streams.recent import Recent
 from streams.records import Record
+from streams.rows import unpack_headers
 from streams.settings import Settings
-from streams.views import unpack_headers
 from tests.examples import batch, failed, message, uploaded
 
 TEXTS = ["", "a\0b", "}", "'}, ", '{"a": [1]}', "NULL", "it's = \\", "\u200b\U0001f600"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hypothesis.strategies as st
-from hypothesis import given
+from hypothesis import example, given, settings
 
 from streams.recent import Window
 from streams.views import Detected
@@ -23,8 +23,12 @@ def reloaded(table: set[Detected], most: int) -> Window[Detected]:
     return Window(newest, most)
 
 
-@law
+NEW, OLD = (b"\1", "circles", "1"), {(b"\0", "circles", "1"), (b"\0", "circles", "2")}
+
+
+@settings(law, max_examples=500)
 @given(st.integers(1, 5), STEPS, st.sets(KEYS))
+@example(1, [({NEW, *OLD}, False), (OLD, False)], {NEW})
 def test_no_key_is_forgotten_and_none_made_up(
     most: int, steps: list[tuple[set[Detected], bool]], wanted: set[Detected]
 ) -> None:

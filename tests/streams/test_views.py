@@ -11,8 +11,9 @@ from hypothesis import given
 
 from streams.errors import InvalidRecord
 from streams.records import CIRCLE, CirclesDetected, ImageUploaded, dead_letter_id
+from streams.rows import Headers, pack_headers, unpack_headers
 from streams.topics import DETECTED, TOPICS, UPLOADED
-from streams.views import STAGE, Headers, Keys, Message, Rows, fold, keys, pack_headers, unpack_headers
+from streams.views import STAGE, Keys, Message, Rows, fold, keys
 from tests.examples import MOMENT, batch, circles, detected, message, uploaded
 from tests.streams.strategies import BYTES, TEXT, batches, law, logs
 
