@@ -74,12 +74,12 @@ def sql(query: Annotated[str, typer.Argument(help='Like "select * from images li
     failures, retries, offsets."""
     from duckdb import StatementType
 
-    from streams import lake, offsets
+    from streams import lake
 
     settings = Settings.load()
     with lake.connect(settings, read_only=True) as view:
         view.execute("USE lake")
-        view.execute(f"CREATE TEMP VIEW offsets AS {offsets.SQL['stored']}")
+        view.execute("CREATE TEMP VIEW offsets AS FROM memory.main.offsets")
         lake.lock(view, settings)
         if any(
             s.type not in (StatementType.SELECT, StatementType.EXPLAIN)

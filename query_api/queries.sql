@@ -60,4 +60,4 @@ SELECT (SELECT count(*) FROM lake.images) AS images,
            AS model_latency_ms;
 
 -- name: folded
-SELECT topic, sum(next_offset)::BIGINT AS next_offset FROM __ducklake_metadata_lake.lake.offsets GROUP BY topic;
+SELECT topic, sum(next_offset)::BIGINT AS next_offset FROM memory.main.offsets GROUP BY topic;

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 import duckdb
 import psycopg
+from psycopg.sql import SQL, Identifier
 
 from query_api.errors import ViewUnavailable
 from streams import lake
@@ -18,7 +20,9 @@ from streams.settings import Settings
 from streams.statements import read_statements
 
 QUERIES = read_statements("query_api", "queries.sql")
-SNAPSHOT = "SELECT max(snapshot_id) FROM lake.ducklake_snapshot"
+SNAPSHOT = "SELECT max(snapshot_id) FROM {generation}.ducklake_snapshot"
+LOOK_S = 1.0
+"""Between looks for another generation that went live."""
 LOST = (
     duckdb.IOException, duckdb.CatalogException, duckdb.TransactionException, duckdb.ConnectionException,
     duckdb.FatalException, duckdb.InternalException,
@@ -28,12 +32,13 @@ log = logging.getLogger(__name__)
 
 
 class View:
-    """The lake, attached read-only; attached anew when the catalog was away."""
+    """The live lake, attached read-only; attached anew when the catalog was away or another one went live."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._lock = threading.Lock()
         self._connection: duckdb.DuckDBPyConnection | None = None
+        self._generation, self._looked = "", 0.0
         self._waiting: dict[UUID, list[asyncio.Future[bool]]] = {}
         self._watching: asyncio.Task[None] | None = None
 
@@ -64,8 +69,10 @@ class View:
                 async with await psycopg.AsyncConnection.connect(
                     self._settings.catalog_url.get_secret_value(), autocommit=True, connect_timeout=3
                 ) as catalog:
-                    while self._waiting:
-                        (newest,) = (await (await catalog.execute(SNAPSHOT)).fetchall())[0]
+                    generation = await asyncio.to_thread(self._live)
+                    snapshot = SQL(SNAPSHOT).format(generation=Identifier(generation))
+                    while self._waiting and generation == self._generation:
+                        (newest,) = (await (await catalog.execute(snapshot)).fetchall())[0]
                         if newest == seen:
                             await asyncio.sleep(0.01)
                             continue
@@ -76,7 +83,7 @@ class View:
                                     arrival.set_result(row["detected"])
                         # Who came while the query ran is not in its answer: look at this snapshot again.
                         seen = newest if self._waiting.keys() <= set(waiting) else None
-            except (psycopg.Error, ViewUnavailable) as error:
+            except (psycopg.Error, duckdb.Error, ViewUnavailable) as error:
                 log.warning("waiting for the catalog: %s", type(error).__name__)
                 await asyncio.sleep(0.5)
 
@@ -98,9 +105,18 @@ class View:
 
     def _attached(self) -> duckdb.DuckDBPyConnection:
         with self._lock:
-            if self._connection is None:
-                self._connection = lake.connect(self._settings, read_only=True)
+            if self._connection is None or time.monotonic() - self._looked > LOOK_S:
+                live = lake.live(self._settings)
+                if self._connection is None or live != self._generation:
+                    self._connection = lake.connect(self._settings, read_only=True, generation=live)
+                    self._generation = live
+                self._looked = time.monotonic()
             return self._connection
+
+    def _live(self) -> str:
+        """The generation that is read from now on."""
+        self._attached()
+        return self._generation
 
     def _forget(self, connection: duckdb.DuckDBPyConnection | None) -> None:
         with self._lock:

@@ -8,10 +8,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Self
 
 import duckdb
+import psycopg
 
 from streams import lake
 from streams.errors import StaleWriter
-from streams.offsets import Offsets, advance, stored
+from streams.ledger import Ledger, Offsets
 from streams.recent import Recent
 from streams.views import Batch, Keys, fold, keys
 
@@ -24,9 +25,11 @@ class Writer:
     Nobody else uses its connection. What a commit raises is raised by the next call after it.
     """
 
-    def __init__(self, view: duckdb.DuckDBPyConnection, offsets: Offsets, linger_s: float) -> None:
+    def __init__(
+        self, view: duckdb.DuckDBPyConnection, ledger: Ledger, offsets: Offsets, linger_s: float
+    ) -> None:
         """offsets: where the view is; linger_s: the least time between the beginnings of two commits."""
-        self._view, self._recent = view, Recent(view)
+        self._view, self._ledger, self._recent = view, ledger, Recent(view)
         self._offsets, self._linger_s, self._due = dict(offsets), linger_s, 0.0
         self._thread = ThreadPoolExecutor(1, "commit")
         self._committing: Future[Offsets] | None = None
@@ -53,7 +56,9 @@ class Writer:
         self._finish()
         self._due = time.monotonic() + self._linger_s
         at = dict(self._offsets)
-        self._committing = self._thread.submit(commit, self._view, self._recent, batch, behind, at)
+        self._committing = self._thread.submit(
+            commit, self._view, self._ledger, self._recent, batch, behind, at
+        )
         self._offsets |= behind
 
     def committed(self) -> Offsets:
@@ -70,21 +75,27 @@ class Writer:
 
 
 def commit(
-    view: duckdb.DuckDBPyConnection, recent: Recent, batch: Batch, advanced: Offsets, offsets: Offsets
+    view: duckdb.DuckDBPyConnection,
+    ledger: Ledger,
+    recent: Recent,
+    batch: Batch,
+    advanced: Offsets,
+    offsets: Offsets,
 ) -> Offsets:
     """Fold a batch, read from `offsets` on, into the view in one transaction; returns `advanced`.
 
     advanced: the offset behind the batch's last message, by partition. Raises StaleWriter when the view is
-    no longer at `offsets`, duckdb.Error when the catalog fails.
+    no longer at `offsets`, duckdb.Error and psycopg.OperationalError when the catalog fails.
     """
     wanted = keys(batch)
     view.execute("BEGIN")
     try:
-        advance(view, offsets, advanced, rows=insert(view, recent.known(view, wanted), batch))
+        rows = insert(view, recent.known(view, wanted), batch)
+        ledger.advance(view, offsets, advanced, rows=rows)
         view.execute("COMMIT")
-    except duckdb.Error as error:
+    except (duckdb.Error, psycopg.errors.RaiseException) as error:
         _roll_back(view)
-        now = stored(view)
+        now = ledger.stored()
         moved = [f"{topic}[{p}]" for topic, p in advanced if now.get((topic, p)) != offsets[topic, p]]
         if moved:
             raise StaleWriter(f"another materializer has folded on from {', '.join(moved)}") from error

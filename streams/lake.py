@@ -12,7 +12,7 @@ import duckdb
 import psycopg
 import pyarrow as pa
 
-from streams import offsets
+from streams import ledger
 from streams.settings import Settings
 from streams.statements import read_statements
 
@@ -20,12 +20,17 @@ INLINED_ROWS = 10
 """Commits of so few rows are kept in the catalog rather than as a file; a high limit is 30 times slower."""
 
 
-def connect(settings: Settings, *, read_only: bool) -> duckdb.DuckDBPyConnection:
-    """A DuckDB connection with the lake attached as `lake`. Raises duckdb.Error when the catalog is away.
+def connect(
+    settings: Settings, *, read_only: bool, generation: str | None = None
+) -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection with the lake of a generation (None: the live one) attached as `lake`.
 
-    One connection is for one thread; give each other thread a `cursor()` of it.
+    One connection is for one thread; give each other thread a `cursor()` of it. Its view
+    `memory.main.offsets` is how far the generation is folded. Raises duckdb.Error when the catalog is away
+    or has no view yet.
     """
-    settings.require("catalog_url")
+    if generation is None:
+        generation = live(settings)
     connection = duckdb.connect(
         config={"autoinstall_known_extensions": False, "autoload_known_extensions": False}
     )
@@ -34,12 +39,14 @@ def connect(settings: Settings, *, read_only: bool) -> duckdb.DuckDBPyConnection
     connection.execute("SET TimeZone = 'UTC'")
     # Its default of 4 makes DuckLake log in anew for nearly every query of a busy process.
     connection.execute("SET pg_pool_max_connections = 16")
-    Path(settings.lake_path).mkdir(parents=True, exist_ok=True)
-    options = f"DATA_PATH {_quoted(settings.lake_path + '/')}, METADATA_SCHEMA 'lake'"
+    folder = f"{settings.lake_path}/{generation}/"
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    options = f"DATA_PATH {_quoted(folder)}, METADATA_SCHEMA {_quoted(generation)}"
     options += ", READ_ONLY" if read_only else f", DATA_INLINING_ROW_LIMIT {INLINED_ROWS}"
     where = _quoted("ducklake:postgres:" + settings.catalog_url.get_secret_value())
     try:
         connection.execute(f"ATTACH {where} AS lake ({options})")
+        connection.execute(STATEMENTS["offsets"].format(generation=_quoted(generation)))
     except duckdb.Error as error:
         connection.close()
         raise duckdb.IOException(without_password(str(error))) from None
@@ -63,22 +70,42 @@ def lock(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
 
 
 def catalog(settings: Settings) -> psycopg.Connection[Any]:
-    """A connection to the PostgreSQL that holds the catalog. Raises psycopg.OperationalError."""
+    """A connection in autocommit to the PostgreSQL of the catalog. Raises psycopg.OperationalError."""
     settings.require("catalog_url")
-    return psycopg.connect(settings.catalog_url.get_secret_value(), connect_timeout=3)
+    return psycopg.connect(settings.catalog_url.get_secret_value(), connect_timeout=3, autocommit=True)
 
 
-def create(settings: Settings) -> None:
-    """Create the lake and its tables where they are missing, once however many processes start together.
+def live(settings: Settings) -> str:
+    """The generation that is read and written now. Raises duckdb.IOException."""
+    try:
+        with catalog(settings) as connection:
+            found = ledger.live(connection)
+    except psycopg.OperationalError as error:
+        raise duckdb.IOException(without_password(str(error))) from None
+    if found is None:
+        raise duckdb.IOException("the catalog has no view yet: the materializer makes it when it starts")
+    return found
 
-    Raises duckdb.Error and psycopg.Error.
+
+def create(settings: Settings) -> str:
+    """Create what is missing of the live generation, once however many processes start together.
+
+    Returns its name. Raises duckdb.Error and psycopg.Error.
     """
-    with catalog(settings) as locked:
-        locked.execute("SELECT pg_advisory_xact_lock(hashtext('lake'))")
-        with connect(settings, read_only=False) as connection:
-            connection.execute(STATEMENTS["create_tables"])
-            connection.execute("CALL lake.set_option('target_file_size', '16MB')")
-        offsets.create(locked)
+    with catalog(settings) as connection:
+        connection.execute("SELECT pg_advisory_lock(hashtext('circles'))")  # ends with the connection
+        ledger.create(connection)
+        generation = ledger.live(connection) or ledger.begin(connection, "live")
+        create_tables(settings, connection, generation)
+    return generation
+
+
+def create_tables(settings: Settings, connection: psycopg.Connection[Any], generation: str) -> None:
+    """Create what is missing of a generation's lake, with its fence."""
+    with connect(settings, read_only=False, generation=generation) as view:
+        view.execute(STATEMENTS["create_tables"])
+        view.execute("CALL lake.set_option('target_file_size', '16MB')")
+    ledger.fence(connection, generation)
 
 
 STATEMENTS = read_statements("streams", "lake.sql")

@@ -21,6 +21,11 @@ CREATE TABLE IF NOT EXISTS lake.failures (
     headers BLOB, failed_at TIMESTAMPTZ);
 CREATE TABLE IF NOT EXISTS lake.retries (dead_letter_id UUID, image_id UUID, retried_at TIMESTAMPTZ);
 
+-- name: offsets
+CREATE VIEW memory.main.offsets AS
+SELECT topic, "partition", next_offset FROM __ducklake_metadata_lake.circles.offsets
+WHERE generation = {generation};
+
 -- name: newest_images
 SELECT image_id FROM lake.images ORDER BY image_id DESC LIMIT $most;
 

@@ -22,7 +22,7 @@ from streams import lake, partitions
 from streams.codec import Codec
 from streams.commit import Writer
 from streams.errors import InvalidRecord
-from streams.offsets import Offsets
+from streams.ledger import Ledger, Offsets
 from streams.process import announce_ready, configure_logging
 from streams.settings import Settings
 from streams.topics import DETECTED, TOPICS
@@ -41,12 +41,18 @@ def run(settings: Settings, stop: threading.Event) -> None:
     pause = 0.2
     while not stop.is_set():
         try:
-            lake.create(settings)
-            with lake.connect(settings, read_only=False) as view, partitions.consumer(settings) as consumer:
-                offsets = partitions.assign(settings, consumer, view)
+            generation = lake.create(settings)
+            with (
+                lake.catalog(settings) as catalog,
+                lake.connect(settings, read_only=False, generation=generation) as view,
+                partitions.consumer(settings) as consumer,
+            ):
+                ledger = Ledger(catalog, generation)
+                offsets = partitions.assign(settings, consumer, ledger)
                 announce_ready(settings)
                 pause = 0.2
-                _fold_until(stop, settings, consumer, view, codec, offsets)
+                with Writer(view, ledger, offsets, settings.fold_linger_s) as writer:
+                    _fold_until(stop, settings, consumer, writer, codec, offsets)
         except (duckdb.Error, psycopg.OperationalError) as error:
             # Nothing was committed, or all was: the stored offsets say which, and are read again.
             said = lake.without_password(f"{type(error).__name__}: {error}").splitlines()[0]
@@ -59,24 +65,23 @@ def _fold_until(
     stop: threading.Event,
     settings: Settings,
     consumer: Consumer,
-    view: duckdb.DuckDBPyConnection,
+    writer: Writer,
     codec: Codec,
     offsets: Offsets,
 ) -> None:
     """Returns when stopped, or when there are more partitions than these."""
     partitions.tell(consumer, offsets)
     look = time.monotonic() + LOOK_S
-    with Writer(view, offsets, settings.fold_linger_s) as writer:
-        while not stop.is_set():
-            messages = _collected(consumer, settings.fold_batch_size, writer)
-            if messages:
-                writer.put(decoded(messages, codec), reached(messages))
-            if committed := writer.committed():
-                partitions.tell(consumer, committed)
-            if time.monotonic() > look:
-                if partitions.more(consumer, offsets):
-                    return
-                look = time.monotonic() + LOOK_S
+    while not stop.is_set():
+        messages = _collected(consumer, settings.fold_batch_size, writer)
+        if messages:
+            writer.put(decoded(messages, codec), reached(messages))
+        if committed := writer.committed():
+            partitions.tell(consumer, committed)
+        if time.monotonic() > look:
+            if partitions.more(consumer, offsets):
+                return
+            look = time.monotonic() + LOOK_S
 
 
 def _collected(consumer: Consumer, most: int, writer: Writer) -> list[KafkaMessage]:

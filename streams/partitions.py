@@ -9,13 +9,11 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import duckdb
 from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from streams import lake
 from streams.errors import LogRemade, LogTruncated
-from streams.offsets import Offsets, add, made_from, stored
+from streams.ledger import Ledger, Offsets
 from streams.settings import Settings
 from streams.topics import TOPICS, VIEW_GROUP
 
@@ -45,21 +43,20 @@ def consumer(settings: Settings) -> Iterator[Consumer]:
         made.close()
 
 
-def assign(settings: Settings, consumer: Consumer, view: duckdb.DuckDBPyConnection) -> Offsets:
+def assign(settings: Settings, consumer: Consumer, ledger: Ledger) -> Offsets:
     """Assign every partition at its stored offset; those that are new to the view at their log's start.
 
     Raises LogRemade, LogTruncated, KafkaException, psycopg.OperationalError.
     """
     ids = topic_ids(settings)
-    with lake.catalog(settings) as catalog:
-        for topic, made in made_from(catalog, ids).items():
-            if ids[topic] != made:
-                raise LogRemade(
-                    f"{topic} was deleted and made anew since the view was folded from it (its id is"
-                    f" {ids[topic]}, not {made}): its offsets mean other messages now. Fold a view of its"
-                    " own from the new log, with another database in CATALOG_URL and another LAKE_URL"
-                )
-    before, offsets = stored(view), Offsets()
+    for topic, made in ledger.made_from(ids).items():
+        if ids[topic] != made:
+            raise LogRemade(
+                f"{topic} was deleted and made anew since the view was folded from it (its id is"
+                f" {ids[topic]}, not {made}): its offsets mean other messages now. Fold a view of its"
+                " own from the new log, with another database in CATALOG_URL and another LAKE_URL"
+            )
+    before, offsets = ledger.stored(), Offsets()
     for topic, count in counted(consumer, WAIT_S).items():
         for partition in range(count):
             low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=WAIT_S)
@@ -71,8 +68,7 @@ def assign(settings: Settings, consumer: Consumer, view: duckdb.DuckDBPyConnecti
                 )
             if (topic, partition) not in before and low > 0:
                 log.warning("%s[%d] begins at %d: what was before is not in the view", topic, partition, low)
-    with lake.catalog(settings) as catalog:
-        add(catalog, {at: offset for at, offset in offsets.items() if at not in before})
+    ledger.add({at: offset for at, offset in offsets.items() if at not in before})
     consumer.assign([TopicPartition(topic, p, offset) for (topic, p), offset in offsets.items()])
     return offsets
 

@@ -24,6 +24,7 @@ VOCABULARY = {
         "errors",
         "store",
         "lake",
+        "ledger",
         "process",
         "schemas",
         "statements",

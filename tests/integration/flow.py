@@ -19,6 +19,7 @@ from deploy.local.services import pipeline
 from deploy.local.supervise import Supervisor, running
 from streams import lake
 from streams.codec import Codec
+from streams.ledger import Ledger
 from streams.records import ImageUploaded, Record, key_of
 from streams.settings import Settings
 from streams.topics import LIBRDKAFKA, Topic
@@ -102,6 +103,14 @@ def query(settings: Settings, sql: str) -> list[tuple[Any, ...]]:
     """Rows of the view."""
     with lake.connect(settings, read_only=True) as view:
         return view.execute(sql).fetchall()
+
+
+@contextmanager
+def ledger(settings: Settings) -> Iterator[Ledger]:
+    """The stored offsets of the live view, which is made where there is none."""
+    generation = lake.create(settings)
+    with lake.catalog(settings) as catalog:
+        yield Ledger(catalog, generation)
 
 
 def wait_until(condition: Callable[[], object], timeout_s: float = 40) -> None:

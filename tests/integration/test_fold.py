@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from os import kill
@@ -18,8 +19,8 @@ from streams import lake
 from streams.codec import Codec
 from streams.commit import Writer, commit
 from streams.errors import LogRemade, LogTruncated, StaleWriter
+from streams.ledger import Ledger, Offsets
 from streams.materialize import run
-from streams.offsets import Offsets, add, advance, stored
 from streams.recent import Recent
 from streams.records import CIRCLE, CirclesDetected, ImageUploaded, object_ids
 from streams.settings import Settings
@@ -27,7 +28,7 @@ from streams.topics import DETECTED, UPLOADED
 from streams.views import Message
 from tests.examples import batch
 from tests.integration.conftest import Fresh
-from tests.integration.flow import produce, query, stages, uploaded, wait_until
+from tests.integration.flow import ledger, produce, query, stages, uploaded, wait_until
 
 
 def detected(image_id: UUID, count: int = 3) -> CirclesDetected:
@@ -44,53 +45,54 @@ def message(offset: int, record: ImageUploaded, partition: int = 0) -> Message:
     return Message(UPLOADED.name, partition, offset, record.uploaded_at, None, b"", (), record)
 
 
-def folded(view: duckdb.DuckDBPyConnection, log: list[Message], offsets: Offsets) -> Offsets:
+def folded(view: duckdb.DuckDBPyConnection, ledger: Ledger, log: list[Message], offsets: Offsets) -> Offsets:
     """Commit messages that were read from `offsets` on."""
     behind = {(sent.topic, sent.partition): sent.offset + 1 for sent in log}
-    return commit(view, Recent(view), batch(log), behind, offsets)
+    return commit(view, ledger, Recent(view), batch(log), behind, offsets)
+
+
+START: Offsets = {(UPLOADED.name, 0): 0}
 
 
 @pytest.fixture
-def offsets(settings: Settings) -> Offsets:
-    """The view's tables, with partition 0 of the uploads at its start."""
-    lake.create(settings)
-    start = {(UPLOADED.name, 0): 0}
-    with lake.catalog(settings) as catalog:
-        add(catalog, start)
-    return start
+def at_start(settings: Settings) -> Iterator[Ledger]:
+    """Of a view without rows, with partition 0 of the uploads at its start."""
+    with ledger(settings) as offsets:
+        offsets.add(START)
+        yield offsets
 
 
-def test_a_stale_writer_commits_nothing(settings: Settings, offsets: Offsets) -> None:
+def test_a_stale_writer_commits_nothing(settings: Settings, at_start: Ledger) -> None:
     record = uploaded()
     with lake.connect(settings, read_only=False) as stale, lake.connect(settings, read_only=False) as current:
-        folded(current, [message(0, record)], offsets)
+        folded(current, at_start, [message(0, record)], START)
         with pytest.raises(StaleWriter, match=r"folded on from images.uploaded\[0\]"):
-            folded(stale, [message(0, uploaded())], offsets)  # with a row
+            folded(stale, at_start, [message(0, uploaded())], START)  # with a row
         with pytest.raises(StaleWriter, match=r"folded on from images.uploaded\[0\]"):
-            folded(stale, [message(0, record)], offsets)  # with none
-        assert stored(stale) == {(UPLOADED.name, 0): 1}
+            folded(stale, at_start, [message(0, record)], START)  # with none
+        assert at_start.stored() == {(UPLOADED.name, 0): 1}
     assert query(settings, "SELECT image_id FROM lake.images") == [(record.image_id,)]
 
 
-def test_of_two_writers_at_the_same_moment_one_commits(settings: Settings, offsets: Offsets) -> None:
+def test_of_two_writers_at_the_same_moment_one_commits(settings: Settings, at_start: Ledger) -> None:
     """The other one has its rows and its offsets in a transaction, and only has to commit."""
     with lake.connect(settings, read_only=False) as slow, lake.connect(settings, read_only=False) as quick:
         slow.execute("BEGIN; INSERT INTO lake.retries (dead_letter_id) VALUES (uuid())")
-        advance(slow, offsets, {(UPLOADED.name, 0): 1}, rows=True)
-        folded(quick, [message(0, uploaded())], offsets)
+        at_start.advance(slow, START, {(UPLOADED.name, 0): 1}, rows=True)
+        folded(quick, at_start, [message(0, uploaded())], START)
         with pytest.raises(duckdb.TransactionException, match="stale writer: 1 of 1 offsets"):
             slow.execute("COMMIT")
-        assert stored(slow) == {(UPLOADED.name, 0): 1}
+        assert at_start.stored() == {(UPLOADED.name, 0): 1}
     assert query(settings, "SELECT count(*) FROM lake.images") == [(1,)]
     assert query(settings, "SELECT count(*) FROM lake.retries") == [(0,)]
 
 
-def test_what_a_commit_raises_beside_the_reading_is_not_lost(settings: Settings, offsets: Offsets) -> None:
+def test_what_a_commit_raises_beside_the_reading_is_not_lost(settings: Settings, at_start: Ledger) -> None:
     def put(writer: Writer) -> None:
         writer.put(batch([message(5, uploaded())]), {(UPLOADED.name, 0): 6})
 
     with lake.connect(settings, read_only=False) as view:
-        stale = [Writer(view, {(UPLOADED.name, 0): 5}, 0) for _ in range(3)]
+        stale = [Writer(view, at_start, {(UPLOADED.name, 0): 5}, 0) for _ in range(3)]
         for writer in stale:
             put(writer)
             wait_until(writer.free)  # they share a connection
@@ -100,46 +102,43 @@ def test_what_a_commit_raises_beside_the_reading_is_not_lost(settings: Settings,
             stale[1].committed()
         with pytest.raises(StaleWriter):
             stale[2].__exit__(None)
-        assert stored(view) == offsets
+        assert at_start.stored() == START
     assert query(settings, "SELECT count(*) FROM lake.images") == [(0,)]
 
 
-def test_two_writers_of_two_partitions_do_not_hinder_each_other(settings: Settings, offsets: Offsets) -> None:
-    other = {(UPLOADED.name, 1): 0}
-    with lake.catalog(settings) as catalog:
-        add(catalog, other)
+def test_two_writers_of_two_partitions_do_not_hinder_each_other(settings: Settings, at_start: Ledger) -> None:
+    at_start.add({(UPLOADED.name, 1): 0})
     with ThreadPoolExecutor() as threads:
-        done = [threads.submit(fold_alone, settings, p, at) for p, at in ((0, offsets), (1, other))]
+        done = [threads.submit(fold_alone, settings, partition) for partition in (0, 1)]
         assert [each.result() for each in done] == [20, 20]
     assert query(settings, "SELECT count(*) FROM lake.images") == [(40,)]
 
 
-def fold_alone(settings: Settings, partition: int, offsets: Offsets) -> int:
+def fold_alone(settings: Settings, partition: int) -> int:
     """One message a commit; returns the offset it came to."""
-    with lake.connect(settings, read_only=False) as view:
+    offsets = {(UPLOADED.name, partition): 0}
+    with lake.connect(settings, read_only=False) as view, ledger(settings) as own:
         for offset in range(20):
-            offsets = folded(view, [message(offset, uploaded(), partition)], offsets)
+            offsets = folded(view, own, [message(offset, uploaded(), partition)], offsets)
     return offsets[UPLOADED.name, partition]
 
 
 def test_the_offsets_end_behind_the_last_message_of_each_partition(settings: Settings) -> None:
-    lake.create(settings)
     start = {(UPLOADED.name, partition): 0 for partition in range(3)}
-    with lake.catalog(settings) as catalog:
-        add(catalog, start)
-    with lake.connect(settings, read_only=False) as view:
+    with ledger(settings) as offsets, lake.connect(settings, read_only=False) as view:
+        offsets.add(start)
         log = [message(o, uploaded(), partition) for partition, o in ((0, 0), (2, 7), (0, 1))]
-        advanced = folded(view, log, start)
+        advanced = folded(view, offsets, log, start)
         assert advanced == {(UPLOADED.name, 0): 2, (UPLOADED.name, 2): 8}
-        assert stored(view) == start | advanced
+        assert offsets.stored() == start | advanced
 
 
-def test_a_message_that_comes_twice_is_one_row(settings: Settings, offsets: Offsets) -> None:
+def test_a_message_that_comes_twice_is_one_row(settings: Settings, at_start: Ledger) -> None:
     record = uploaded()
     with lake.connect(settings, read_only=False) as view:
-        at = folded(view, [message(0, record), message(1, record)], offsets)
-        folded(view, [message(2, record)], at)
-        assert stored(view) == {(UPLOADED.name, 0): 3}
+        at = folded(view, at_start, [message(0, record), message(1, record)], START)
+        folded(view, at_start, [message(2, record)], at)
+        assert at_start.stored() == {(UPLOADED.name, 0): 3}
     assert query(settings, "SELECT count(*), min(log_offset) FROM lake.images") == [(1, 0)]
 
 
@@ -153,13 +152,13 @@ def test_a_log_that_is_folded_once_more_adds_nothing(settings: Settings) -> None
             wait_until(lambda: query(settings, counts) == [(50, 150)])
             wait_until(lambda: sum(at for at in folded_to(settings).values()) == 100)
         with lake.catalog(settings) as catalog:
-            catalog.execute("DELETE FROM lake.offsets")
+            catalog.execute("DELETE FROM circles.offsets")
     assert query(settings, counts) == [(50, 150)]
 
 
 def folded_to(settings: Settings) -> Offsets:
-    with lake.connect(settings, read_only=True) as view:
-        return stored(view)
+    with ledger(settings) as offsets:
+        return offsets.stored()
 
 
 def test_a_view_that_is_killed_again_and_again_equals_the_log(settings: Settings) -> None:
@@ -186,9 +185,8 @@ def test_a_log_that_lost_what_was_not_folded_is_refused_by_name(settings: Settin
     import threading
 
     produce(settings, UPLOADED, *(uploaded() for _ in range(40)))
-    lake.create(settings)
-    with lake.catalog(settings) as catalog:
-        add(catalog, {(UPLOADED.name, partition): 0 for partition in range(settings.topic_partitions)})
+    with ledger(settings) as offsets:
+        offsets.add({(UPLOADED.name, partition): 0 for partition in range(settings.topic_partitions)})
     admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers})
     for future in admin.delete_records([TopicPartition(UPLOADED.name, 1, 5)]).values():
         future.result()

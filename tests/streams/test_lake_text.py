@@ -14,8 +14,9 @@ import pytest
 from pydantic import SecretStr
 
 from deploy.local.postgres import running_postgres
-from streams import lake, offsets
+from streams import lake
 from streams.commit import commit
+from streams.ledger import Ledger
 from streams.recent import Recent
 from streams.records import Record
 from streams.rows import unpack_headers
@@ -38,11 +39,10 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 def read_back(settings: Settings, record: Record, columns: str) -> tuple[Any, ...]:
     """Commit one message, then read some columns of its row on a connection of its own."""
     sent = message(record)
-    with lake.connect(settings, read_only=False) as view:
-        at = (sent.topic, 0)
-        with lake.catalog(settings) as catalog:
-            offsets.add(catalog, {at: 0})
-        commit(view, Recent(view), batch([sent]), {at: 1}, {at: offsets.stored(view)[at]})
+    with lake.connect(settings, read_only=False) as view, lake.catalog(settings) as catalog:
+        at, ledger = (sent.topic, 0), Ledger(catalog, lake.live(settings))
+        ledger.add({at: 0})
+        commit(view, ledger, Recent(view), batch([sent]), {at: 1}, {at: ledger.stored()[at]})
     with lake.connect(settings, read_only=True) as view:
         (row,) = view.execute(f"SELECT {columns}").fetchall()
         return tuple(row)
