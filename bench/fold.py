@@ -8,15 +8,15 @@ from functools import partial
 from typing import NamedTuple
 
 from confluent_kafka import Consumer, Message, TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from bench import events
 from bench.measure import Figure, Say, interleaved, median, ratio
 from bench.stack import fresh_view, infrastructure, processes, produce
 from streams import lake, materialize, partitions, views
 from streams.codec import Codec
+from streams.ledger import Ledger
 from streams.settings import Settings
-from streams.topics import DETECTED, VIEW_GROUP
+from streams.topics import DETECTED
 
 EVENTS = 120_000
 BATCHES = (500, 2_000, 5_000, 10_000)
@@ -90,27 +90,18 @@ def fold(settings: Settings, batch: int) -> Passed:
     """A materializer in its process, from its first read to its last commit, into an empty view."""
     enough = min(EVENTS, batch * MOST_COMMITS)
     own = fresh_view(settings).model_copy(update={"fold_batch_size": batch})
-    # Its offsets in Kafka are those of the run before; they end when the group is deleted.
-    admin = AdminClient({"bootstrap.servers": own.kafka_bootstrap_servers})
-    for deleted in admin.delete_consumer_groups([VIEW_GROUP]).values():
-        deleted.exception()  # there is none before the first run
-    with partitions.consumer(own) as watcher:
-        places = _places(watcher)
-        with processes(own, "materializer"):
-            # Touched once it has told Kafka where it reads from, which is when reading begins.
-            began = (own.data_dir / "materializer.ready").stat().st_mtime
-            while (folded := _folded(watcher, places)) < enough:
-                assert time.time() - began < SLOWEST_S, f"{folded} of {enough} events folded"
-                time.sleep(0.01)
-            took = time.time() - began
+    with processes(own, "materializer"), lake.catalog(own) as catalog:
+        ledger = Ledger(catalog, lake.live(own))
+        # Touched when reading begins.
+        began = (own.data_dir / "materializer.ready").stat().st_mtime
+        while (folded := sum(ledger.stored().values())) < enough:
+            assert time.time() - began < SLOWEST_S, f"{folded} of {enough} events folded"
+            time.sleep(0.01)
+        took = time.time() - began
     with lake.connect(own, read_only=True) as view:
         ((rows, commits),) = view.execute(COMMITTED).fetchall()
     assert rows >= folded * events.CIRCLES, f"{rows} rows in the view after {folded} events"
     return Passed(folded / took, rows / events.CIRCLES / commits)
-
-
-def _folded(consumer: Consumer, places: list[TopicPartition]) -> int:
-    return sum(max(place.offset, 0) for place in consumer.committed(places, timeout=30))
 
 
 def _places(consumer: Consumer) -> list[TopicPartition]:

@@ -62,6 +62,11 @@ def with_batch(view: duckdb.DuckDBPyConnection, batch: pa.Table, statement: str)
         view.unregister("batch")
 
 
+def snapshot(view: duckdb.DuckDBPyConnection) -> int:
+    """The newest snapshot, or the one that the transaction under way reads."""
+    return int(view.execute("FROM lake.current_snapshot()").fetchall()[0][0])
+
+
 def lock(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """Keep what runs on this connection next from other files, the network and the settings."""
     connection.execute(f"SET allowed_directories = [{_quoted(settings.lake_path + '/')}]")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import duckdb
 import orjson
@@ -18,6 +21,9 @@ Offsets = dict[tuple[str, int], int]
 
 AUTHOR = "fold"
 """Of a commit that moves offsets: what the trigger in ledger.sql looks at."""
+
+TURN_S = 0.01
+"""Between looks whether it is another writer's turn."""
 
 STATEMENTS = read_statements("streams", "ledger.sql")
 
@@ -48,43 +54,89 @@ def fence(catalog: psycopg.Connection[Any], generation: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Ledger:
-    """The stored offsets of one generation. The catalog's connection is in autocommit."""
+class Standing:
+    """What a writer's knowledge of a generation's keys rests on: its epoch, and the partitions by topic."""
 
-    catalog: psycopg.Connection[Any]
-    generation: str
+    epoch: int
+    partitions: Mapping[str, int]
+
+    def next_epoch(self) -> Standing:
+        return Standing(self.epoch + 1, self.partitions)
+
+
+class Ledger:
+    """How far one generation is folded. The catalog's connection is in autocommit."""
+
+    def __init__(self, catalog: psycopg.Connection[Any], generation: str) -> None:
+        self._catalog, self._generation = catalog, generation
+        self._writer = str(uuid4())
+
+    def _rows(self, statement: str, *more: object) -> list[tuple[Any, ...]]:
+        """Of a statement about this generation."""
+        cursor = self._catalog.execute(STATEMENTS[statement], [self._generation, *more])
+        return cursor.fetchall() if cursor.description else []
 
     def stored(self) -> Offsets:
-        rows = self.catalog.execute(STATEMENTS["stored"], [self.generation]).fetchall()
-        return {(topic, partition): offset for topic, partition, offset in rows}
+        return {(topic, partition): offset for topic, partition, offset in self._rows("stored")}
 
     def add(self, new: Offsets) -> None:
         """Where partitions begin that the view has not seen; those another added first stay as they are."""
-        with self.catalog.cursor() as cursor:
-            rows = [(self.generation, *at, offset) for at, offset in new.items()]
-            cursor.executemany(STATEMENTS["add"], rows)
+        for (topic, partition), offset in new.items():
+            self._rows("add", topic, partition, offset)
 
-    def made_from(self, topic_ids: Mapping[str, str]) -> dict[str, str]:
+    def made_from(self, topic_ids: Mapping[str, str], partitions: Mapping[str, int]) -> dict[str, str]:
         """The ids of the topics that the view is folded from: these, where it is folded from none yet."""
-        with self.catalog.cursor() as cursor:
-            rows = [(self.generation, *topic) for topic in topic_ids.items()]
-            cursor.executemany(STATEMENTS["remember_topic"], rows)
-            return dict(cursor.execute(STATEMENTS["topics"], [self.generation]).fetchall())
+        for topic, topic_id in topic_ids.items():
+            self._rows("remember_topic", topic, topic_id, partitions[topic])
+        return dict(self._rows("topics"))
 
-    def advance(self, view: duckdb.DuckDBPyConnection, offsets: Offsets, to: Offsets, *, rows: bool) -> None:
+    def begin_epoch(self) -> None:
+        """Let no commit succeed that does not know of what was committed until now."""
+        self._rows("begin_epoch")
+
+    def standing(self) -> Standing:
+        rows = self._rows("standing")
+        return Standing(rows[0][0], {topic: count for _, topic, count in rows if topic})
+
+    def advance(
+        self,
+        view: duckdb.DuckDBPyConnection,
+        epoch: int,
+        offsets: Offsets,
+        to: Offsets,
+        *,
+        rows: bool,
+        after: int | None = None,
+    ) -> None:
         """Move the stored offsets, with the transaction under way where that has rows, or at once.
 
         The catalog compares them with `offsets` and sets them in the transaction that makes the rows
-        visible, so that no writer who was replaced can add any. Unless they are at `offsets`, this raises
-        psycopg.errors.RaiseException, and where there are rows the COMMIT raises duckdb.Error.
+        visible, so that no writer who was replaced can add any. Unless they are at `offsets`, the epoch is
+        `epoch` and nothing was committed after snapshot `after`, this raises psycopg.errors.RaiseException,
+        and where there are rows the COMMIT raises duckdb.Error. A commit with `after` begins an epoch.
         """
         moves = [
             {"topic": topic, "partition": partition, "from": offsets[topic, partition], "to": offset}
             for (topic, partition), offset in to.items()
         ]
-        said = orjson.dumps({"moves": moves}).decode()
+        said = orjson.dumps({"epoch": epoch, "moves": moves} | ({} if after is None else {"after": after}))
         if rows:
             message = "CALL lake.set_commit_message(?, 'rows and offsets', extra_info => ?)"
-            view.execute(message, [AUTHOR, said])
+            view.execute(message, [AUTHOR, said.decode()])
         else:  # the lake makes no snapshot of a transaction without changes
-            self.catalog.execute(STATEMENTS["advance"], [self.generation, said])
+            self._rows("advance", said.decode())
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """While other writers wait with their commits, as far as they do: no more than two seconds."""
+        while not self._rows("take_turn", self._writer):
+            time.sleep(TURN_S)
+        try:
+            yield
+        finally:
+            self._rows("end_turn", self._writer)
+
+    def wait_for_turns(self) -> None:
+        """Return once no other writer has a turn."""
+        while self._rows("turns"):
+            time.sleep(TURN_S)

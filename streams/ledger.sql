@@ -5,30 +5,42 @@
 CREATE SCHEMA IF NOT EXISTS circles;
 
 -- A generation is one folding of the log: a DuckLake whose catalog is the schema of that name. One is live.
+-- Its epoch counts what may have added keys that a writer does not know of.
 CREATE SEQUENCE IF NOT EXISTS circles.numbers;
 CREATE TABLE IF NOT EXISTS circles.generations (
     generation text PRIMARY KEY DEFAULT 'lake_' || nextval('circles.numbers'), state text NOT NULL CHECK (state IN ('building', 'live', 'retired')),
-    made_at timestamptz NOT NULL DEFAULT now());
+    epoch bigint NOT NULL DEFAULT 0, made_at timestamptz NOT NULL DEFAULT now());
 CREATE UNIQUE INDEX IF NOT EXISTS one_generation_is_live ON circles.generations (state) WHERE state = 'live';
 
 CREATE TABLE IF NOT EXISTS circles.offsets (
     generation text REFERENCES circles.generations ON DELETE CASCADE, topic text, partition integer,
     next_offset bigint NOT NULL, PRIMARY KEY (generation, topic, partition));
 
--- The id of each topic that a generation is folded from: one that is deleted and made anew has another.
+-- The id of each topic that a generation is folded from: one that is deleted and made anew has another. And the
+-- number of its partitions, which says where a key is at home.
 CREATE TABLE IF NOT EXISTS circles.topics (
     generation text REFERENCES circles.generations ON DELETE CASCADE, topic text, topic_id text NOT NULL,
-    PRIMARY KEY (generation, topic));
+    partitions integer NOT NULL, PRIMARY KEY (generation, topic));
 
--- Compare and set all of some offsets, or fail.
+-- Who commits keys that another writer may be adding, too; the others let it go first, until that time at most.
+CREATE TABLE IF NOT EXISTS circles.turns (
+    generation text PRIMARY KEY REFERENCES circles.generations ON DELETE CASCADE, writer text NOT NULL,
+    until timestamptz NOT NULL);
+
+-- Compare and set all of some offsets, or fail. `said` is {"epoch": n, "moves": [{topic, partition, from, to}]}.
 CREATE OR REPLACE FUNCTION circles.advance(writing text, said jsonb) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
+    current bigint;
     moves jsonb := said -> 'moves';
     moved integer;
 BEGIN
-    PERFORM FROM circles.generations WHERE generation = writing AND state <> 'retired' FOR SHARE;
+    SELECT epoch INTO current FROM circles.generations
+    WHERE generation = writing AND state <> 'retired' FOR SHARE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'stale writer: % is no longer written', writing;
+    END IF;
+    IF current <> (said ->> 'epoch')::bigint THEN
+        RAISE EXCEPTION 'stale keys: it is epoch %, not %', current, said ->> 'epoch';
     END IF;
     UPDATE circles.offsets AS stored SET next_offset = (move ->> 'to')::bigint
     FROM jsonb_array_elements(moves) AS move
@@ -44,9 +56,22 @@ END $$;
 
 -- The fence. DuckLake writes a row of `ducklake_snapshot_changes` in the transaction that makes a commit
 -- visible. A commit of the fold says in that row how it moves the offsets; if that fails, so does the commit.
+-- One with stray keys names the snapshot `after` which nobody may have committed, as it looked for them there.
 CREATE OR REPLACE FUNCTION circles.fence() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    said jsonb := NEW.commit_extra_info;
+    after bigint := said ->> 'after';
 BEGIN
-    PERFORM circles.advance(TG_TABLE_SCHEMA, NEW.commit_extra_info::jsonb);
+    IF NEW.snapshot_id <> after + 1 THEN
+        RAISE EXCEPTION 'stale keys: snapshot % is there, not only %', NEW.snapshot_id - 1, after;
+    END IF;
+    IF after IS NOT NULL THEN
+        PERFORM FROM circles.generations WHERE generation = TG_TABLE_SCHEMA FOR UPDATE;
+    END IF;
+    PERFORM circles.advance(TG_TABLE_SCHEMA, said);
+    IF after IS NOT NULL THEN
+        UPDATE circles.generations SET epoch = epoch + 1 WHERE generation = TG_TABLE_SCHEMA;
+    END IF;
     RETURN NEW;
 END $$;
 
@@ -70,7 +95,27 @@ INSERT INTO circles.offsets VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING
 SELECT circles.advance(%s, %s)
 
 -- name: remember_topic
-INSERT INTO circles.topics VALUES (%s, %s, %s) ON CONFLICT DO NOTHING
+INSERT INTO circles.topics VALUES (%s, %s, %s, %s)
+ON CONFLICT (generation, topic) DO UPDATE SET partitions = greatest(topics.partitions, excluded.partitions)
 
 -- name: topics
 SELECT topic, topic_id FROM circles.topics WHERE generation = %s
+
+-- name: begin_epoch
+UPDATE circles.generations SET epoch = epoch + 1 WHERE generation = %s
+
+-- name: standing
+SELECT epoch, topic, partitions FROM circles.generations LEFT JOIN circles.topics USING (generation)
+WHERE generation = %s
+
+-- name: take_turn
+INSERT INTO circles.turns VALUES (%s, %s, clock_timestamp() + interval '2 s')
+ON CONFLICT (generation) DO UPDATE SET writer = excluded.writer, until = excluded.until
+WHERE turns.writer = excluded.writer OR turns.until < clock_timestamp()
+RETURNING writer
+
+-- name: end_turn
+DELETE FROM circles.turns WHERE generation = %s AND writer = %s
+
+-- name: turns
+SELECT writer FROM circles.turns WHERE generation = %s AND until > clock_timestamp()

@@ -1,6 +1,6 @@
 """The materializer: folds the log into the lake, rows and offsets in one transaction.
 
-A plain consumer with manual assignment; Kafka's own committed offsets are only a copy for lag tools.
+A plain consumer; Kafka shares out the partitions, and its committed offsets are only a copy for lag tools.
 """
 
 from __future__ import annotations
@@ -8,35 +8,37 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
+import numpy as np
 import psycopg
 from confluent_kafka import Consumer, KafkaException
 from confluent_kafka import Message as KafkaMessage
 
 from streams import lake, partitions
 from streams.codec import Codec
-from streams.commit import Writer
-from streams.errors import InvalidRecord
+from streams.commit import View, Writer
+from streams.errors import InvalidRecord, StaleWriter
 from streams.ledger import Ledger, Offsets
+from streams.partitions import Share
 from streams.process import announce_ready, configure_logging
 from streams.settings import Settings
 from streams.topics import DETECTED, TOPICS
 from streams.views import Batch, Message
 
-LOOK_S = 10.0
-"""Between looks for partitions that were added."""
 log = logging.getLogger("streams.materialize")
 _LATEST_S = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 _RECORDS = {topic.name: topic.records for topic in TOPICS}
 
 
 def run(settings: Settings, stop: threading.Event) -> None:
-    """Fold until `stop`. Raises LogTruncated, LogRemade and StaleWriter; an absent catalog is waited for."""
+    """Fold until `stop`, sharing the partitions with the group's other members.
+
+    Raises LogTruncated, LogRemade and KafkaException; an absent catalog is waited for.
+    """
     codec = Codec.from_url(settings.schema_registry_url)
     pause = 0.2
     while not stop.is_set():
@@ -47,13 +49,17 @@ def run(settings: Settings, stop: threading.Event) -> None:
                 lake.connect(settings, read_only=False, generation=generation) as view,
                 partitions.consumer(settings) as consumer,
             ):
-                ledger = Ledger(catalog, generation)
-                offsets = partitions.assign(settings, consumer, ledger)
-                announce_ready(settings)
-                pause = 0.2
-                with Writer(view, ledger, offsets, settings.fold_linger_s) as writer:
-                    _fold_until(stop, settings, consumer, writer, codec, offsets)
-        except (duckdb.Error, psycopg.OperationalError) as error:
+                ledger, share = Ledger(catalog, generation), Share(consumer)
+                while not stop.is_set():
+                    share.changed = False
+                    if share.places:
+                        _fold_share(stop, settings, codec, consumer, share, ledger, view)
+                        pause = 0.2
+                    else:
+                        if share.joined:  # there are more members than partitions
+                            announce_ready(settings)
+                        reached(consumer.consume(1, 0.2))
+        except (duckdb.Error, psycopg.Error, StaleWriter) as error:
             # Nothing was committed, or all was: the stored offsets say which, and are read again.
             said = lake.without_password(f"{type(error).__name__}: {error}").splitlines()[0]
             log.warning("not committed; again in %.1f s: %s", pause, said)
@@ -61,27 +67,31 @@ def run(settings: Settings, stop: threading.Event) -> None:
             pause = min(pause * 2, 5)
 
 
-def _fold_until(
+def _fold_share(
     stop: threading.Event,
     settings: Settings,
-    consumer: Consumer,
-    writer: Writer,
     codec: Codec,
-    offsets: Offsets,
+    consumer: Consumer,
+    share: Share,
+    ledger: Ledger,
+    view: duckdb.DuckDBPyConnection,
 ) -> None:
-    """Returns when stopped, or when there are more partitions than these."""
-    partitions.tell(consumer, offsets)
-    look = time.monotonic() + LOOK_S
-    while not stop.is_set():
-        messages = _collected(consumer, settings.fold_batch_size, writer)
-        if messages:
-            writer.put(decoded(messages, codec), reached(messages))
-        if committed := writer.committed():
-            partitions.tell(consumer, committed)
-        if time.monotonic() > look:
-            if partitions.more(consumer, offsets):
-                return
-            look = time.monotonic() + LOOK_S
+    """Fold the partitions of a share until it changes."""
+    offsets = partitions.begin(settings, consumer, ledger, share.places)
+    shared = len(offsets) < sum(ledger.standing().partitions.values())
+    with Writer(View(view, ledger, shared=shared), offsets, settings.fold_linger_s) as writer:
+        share.before_it_changes = writer.finish
+        partitions.tell(consumer, offsets)
+        log.info("folding %d partitions of the log", len(offsets))
+        announce_ready(settings)
+        while not stop.is_set():
+            messages = _collected(consumer, settings.fold_batch_size, writer)
+            if share.changed:
+                return  # who folds them next reads them again
+            if messages:
+                writer.put(decoded(messages, codec), reached(messages))
+            if committed := writer.committed():
+                partitions.tell(consumer, committed)
 
 
 def _collected(consumer: Consumer, most: int, writer: Writer) -> list[KafkaMessage]:
@@ -107,7 +117,9 @@ def decoded(messages: Sequence[KafkaMessage], codec: Codec) -> Batch:
     detected = [message for message in messages if message.topic() == DETECTED.name]
     others = [placed(m, record(m, codec)) for m in messages if m.topic() != DETECTED.name]
     detections, wrong = codec.detections([message.value() for message in detected])
-    return Batch([*others, *(placed(detected[i], error) for i, error in wrong.items())], detections)
+    detected_in = np.array([m.partition() for i, m in enumerate(detected) if i not in wrong], np.int64)
+    others += [placed(detected[i], error) for i, error in wrong.items()]
+    return Batch(others, detections, detected_in)
 
 
 def record(message: KafkaMessage, codec: Codec) -> Any:

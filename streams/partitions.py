@@ -1,12 +1,13 @@
-"""The log as the view reads it: which partitions there are, and where each goes on.
+"""The log as the view reads it: which partitions this materializer folds, and where each goes on.
 
-A consumer with manual assignment: the offsets that count are the view's own, and Kafka's are a copy.
+Kafka shares the partitions out among the members of one group. The offsets that count are the view's own;
+those of the group are a copy.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
@@ -18,8 +19,8 @@ from streams.settings import Settings
 from streams.topics import TOPICS, VIEW_GROUP
 
 log = logging.getLogger(__name__)
-WAIT_S, SHORT_WAIT_S = 10.0, 1.0
-"""For an answer of Kafka's; the short one between batches, as the process must stop when it is told to."""
+WAIT_S = 10.0
+"""For an answer of Kafka's."""
 
 
 @contextmanager
@@ -29,6 +30,10 @@ def consumer(settings: Settings) -> Iterator[Consumer]:
         {
             "bootstrap.servers": settings.kafka_bootstrap_servers,
             "group.id": VIEW_GROUP,
+            # One that is killed and started again at once with its own id goes on without the others' help.
+            **({"group.instance.id": settings.fold_member} if settings.fold_member else {}),
+            "session.timeout.ms": 10_000,
+            "topic.metadata.refresh.interval.ms": 10_000,  # so soon are added partitions shared out
             "enable.auto.commit": False,
             "auto.offset.reset": "error",  # never jump over messages in silence
             "fetch.queue.backoff.ms": 5,  # its default of 1000 stalls the fold
@@ -43,13 +48,41 @@ def consumer(settings: Settings) -> Iterator[Consumer]:
         made.close()
 
 
-def assign(settings: Settings, consumer: Consumer, ledger: Ledger) -> Offsets:
-    """Assign every partition at its stored offset; those that are new to the view at their log's start.
+class Share:
+    """The partitions that Kafka gave to this member of the group; it says so while messages are asked for."""
+
+    def __init__(self, consumer: Consumer) -> None:
+        """Joins the group."""
+        self.places: list[tuple[str, int]] = []
+        self.joined = self.changed = False
+        self.before_it_changes: Callable[[], object] = list
+        consumer.subscribe(
+            [topic.name for topic in TOPICS],
+            on_assign=self._given,
+            on_revoke=self._taken,
+            on_lost=self._taken,
+        )
+
+    def _given(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self.places, self.changed = sorted((p.topic, p.partition) for p in partitions), True
+        self.joined = True
+        consumer.assign([])  # where they go on is for the ledger to say
+
+    def _taken(self, _: Consumer, __: list[TopicPartition]) -> None:
+        self.places, self.changed = [], True
+        self.before_it_changes()
+        self.before_it_changes = list
+
+
+def begin(
+    settings: Settings, consumer: Consumer, ledger: Ledger, places: Iterable[tuple[str, int]]
+) -> Offsets:
+    """Let the consumer read partitions from their stored offsets; new ones from their log's start.
 
     Raises LogRemade, LogTruncated, KafkaException, psycopg.OperationalError.
     """
     ids = topic_ids(settings)
-    for topic, made in ledger.made_from(ids).items():
+    for topic, made in ledger.made_from(ids, counted(consumer)).items():
         if ids[topic] != made:
             raise LogRemade(
                 f"{topic} was deleted and made anew since the view was folded from it (its id is"
@@ -57,39 +90,26 @@ def assign(settings: Settings, consumer: Consumer, ledger: Ledger) -> Offsets:
                 " own from the new log, with another database in CATALOG_URL and another LAKE_URL"
             )
     before, offsets = ledger.stored(), Offsets()
-    for topic, count in counted(consumer, WAIT_S).items():
-        for partition in range(count):
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=WAIT_S)
-            at = offsets[topic, partition] = before.get((topic, partition), low)
-            if not low <= at <= high:
-                raise LogTruncated(
-                    f"{topic}[{partition}] holds offsets {low} to {high}, but the view goes on at {at}:"
-                    " messages were deleted before they were folded"
-                )
-            if (topic, partition) not in before and low > 0:
-                log.warning("%s[%d] begins at %d: what was before is not in the view", topic, partition, low)
+    for topic, partition in places:
+        low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=WAIT_S)
+        at = offsets[topic, partition] = before.get((topic, partition), low)
+        if not low <= at <= high:
+            raise LogTruncated(
+                f"{topic}[{partition}] holds offsets {low} to {high}, but the view goes on at {at}:"
+                " messages were deleted before they were folded"
+            )
+        if (topic, partition) not in before and low > 0:
+            log.warning("%s[%d] begins at %d: what was before is not in the view", topic, partition, low)
     ledger.add({at: offset for at, offset in offsets.items() if at not in before})
     consumer.assign([TopicPartition(topic, p, offset) for (topic, p), offset in offsets.items()])
     return offsets
 
 
-def more(consumer: Consumer, offsets: Offsets) -> bool:
-    """Whether a topic has partitions that are not among these, and says so. False when Kafka is away."""
-    try:
-        counts = counted(consumer, SHORT_WAIT_S)
-    except KafkaException:
-        return False
-    new = [f"{t}[{p}]" for t, count in counts.items() for p in range(count) if (t, p) not in offsets]
-    if new:
-        log.info("new partitions: %s", ", ".join(new))
-    return bool(new)
-
-
-def counted(consumer: Consumer, wait_s: float) -> dict[str, int]:
+def counted(consumer: Consumer) -> dict[str, int]:
     """Partitions of each topic. Raises KafkaException, also where a topic is missing."""
     counts = {}
     for topic in TOPICS:
-        found = consumer.list_topics(topic.name, timeout=wait_s).topics[topic.name]
+        found = consumer.list_topics(topic.name, timeout=WAIT_S).topics[topic.name]
         if found.error or not found.partitions:
             raise KafkaException(found.error or f"{topic.name} has no partitions")
         counts[topic.name] = len(found.partitions)

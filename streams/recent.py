@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from heapq import nlargest
 from typing import Any, Generic, TypeVar
 from uuid import UUID
@@ -31,10 +31,10 @@ class Window(Generic[Key]):
     def __len__(self) -> int:
         return len(self._keys)
 
-    def known(self, wanted: Iterable[Key]) -> tuple[set[Key], set[Key]]:
+    def known(self, wanted: Iterable[Key], strays: Set[Key]) -> tuple[set[Key], set[Key]]:
         """Of some keys those that are in the table, and those that it has to be asked for."""
-        old = {key for key in wanted if _image_id(key) <= self.floor} if self.floor else set[Key]()
-        return self._keys.intersection(wanted), old
+        asked = {key for key in wanted if _image_id(key) <= self.floor} if self.floor else set[Key]()
+        return self._keys.intersection(wanted), asked | strays
 
     def add(self, keys: Iterable[Key]) -> None:
         # Older ones are looked up anyway; with them the floor could fall below keys that were let go.
@@ -45,7 +45,7 @@ class Window(Generic[Key]):
 
 
 class Recent:
-    """What the one writer of a view knows of it; made anew when a commit's outcome is not known."""
+    """What a writer knows of the view; made anew when a commit's outcome or another's rows are not known."""
 
     def __init__(self, view: duckdb.DuckDBPyConnection, most: int = MOST) -> None:
         def newest(table: str) -> list[Any]:
@@ -54,14 +54,14 @@ class Recent:
         self.images = Window((row[0] for row in newest("images")), most)
         self.detections = Window(_detected(newest("detections")), most)
 
-    def known(self, view: duckdb.DuckDBPyConnection, wanted: Keys) -> Keys:
-        """Which of `wanted` the view has."""
+    def known(self, view: duckdb.DuckDBPyConnection, wanted: Keys, strays: Keys) -> Keys:
+        """Which of `wanted` the view has. strays: those of them that another writer may have added."""
 
         def found(table: str, column: str, ids: Iterable[bytes]) -> list[Any]:
             return look_up(view, f"known_{table}", column, list(ids))
 
-        images, old_images = self.images.known(wanted.images)
-        detections, old_detections = self.detections.known(wanted.detections)
+        images, old_images = self.images.known(wanted.images, strays.images)
+        detections, old_detections = self.detections.known(wanted.detections, strays.detections)
         images |= {row[0] for row in found("images", "image_id", (i.bytes for i in old_images))}
         detections |= set(_detected(found("detections", "image_id", {i for i, _, _ in old_detections})))
         failures = found("failures", "dead_letter_id", (i.bytes for i in wanted.failures))

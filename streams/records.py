@@ -136,13 +136,17 @@ def right_circles(circles: Circles) -> NDArray[np.bool_]:
     return np.asarray(right & (x_min < x_max) & (y_min < y_max))
 
 
+def subject(record: Record) -> UUID:
+    """The image that a record is about, or the dead letter where there is no image."""
+    if record.image_id is None:
+        assert isinstance(record, ImageFailed | DeadLetterRetried)
+        return record.dead_letter_id
+    return record.image_id
+
+
 def key_of(record: Record) -> bytes:
     """A record's message key: the image's id as text, so that an image's records stay in order."""
-    image_id = record.image_id
-    if image_id is None:
-        assert isinstance(record, ImageFailed | DeadLetterRetried)
-        image_id = record.dead_letter_id
-    return str(image_id).encode()
+    return str(subject(record)).encode()
 
 
 def object_ids(image_id: UUID, model_name: str, model_version: str, count: int) -> list[UUID]:

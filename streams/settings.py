@@ -72,6 +72,10 @@ class Settings(BaseSettings):
     fold_linger_s: float = Field(
         0.05, ge=0, description="least time between commits: freshness against files"
     )
+    fold_member: str = Field(
+        "",
+        description="name of this materializer among others, to go on at once after a crash; empty: in 10 s",
+    )
 
     ready_file: Path | None = Field(None, description="touched once the process does its work")
 

@@ -5,7 +5,7 @@ Laws, held by tests: any cut of a log into batches gives the same rows; folding 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,7 @@ from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from streams.columns import Texts
 from streams.detections import Detections
@@ -51,20 +52,24 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a part of the log says: its detections, and all other messages."""
+    """What a part of the log says: n detections with their partitions, (n,), and all other messages."""
 
     messages: Sequence[Message]
     detections: Detections
+    detected_in: NDArray[np.int64]
 
 
 @dataclass(slots=True)
 class Keys:
-    """Keys of rows: those a batch may add, or those of them that the view already has."""
+    """Keys of rows: those a batch may add, or some of them."""
 
     images: set[UUID] = field(default_factory=set)
     detections: set[Detected] = field(default_factory=set)
     failures: set[UUID] = field(default_factory=set)
     retries: set[UUID] = field(default_factory=set)
+
+    def __bool__(self) -> bool:
+        return bool(self.images or self.detections or self.failures or self.retries)
 
 
 def fold(known: Keys, batch: Batch) -> Rows:
@@ -94,7 +99,7 @@ def fold(known: Keys, batch: Batch) -> Rows:
                 retries.append(record)
         else:
             raise TypeError("a detection comes in the batch's columns, not as a message")
-    new = np.array([_first(seen.detections, key) for key in _detected(batch.detections)], bool)
+    new = np.array([_first(seen.detections, key) for key in detected(batch.detections)], bool)
     tables = {
         "images": image_rows(images),
         "detections": detection_rows(batch.detections).filter(new),
@@ -107,8 +112,15 @@ def fold(known: Keys, batch: Batch) -> Rows:
 
 def keys(batch: Batch) -> Keys:
     """The keys of all rows that a batch might add."""
-    found = Keys(detections=set(_detected(batch.detections)))
-    for message in batch.messages:
+    found = keys_of(batch.messages)
+    found.detections.update(detected(batch.detections))
+    return found
+
+
+def keys_of(messages: Iterable[Message]) -> Keys:
+    """The keys of all rows that messages might add."""
+    found = Keys()
+    for message in messages:
         record = message.record
         if isinstance(record, ImageUploaded):
             found.images.add(record.image_id)
@@ -121,7 +133,8 @@ def keys(batch: Batch) -> Keys:
     return found
 
 
-def _detected(detections: Detections) -> Iterator[Detected]:
+def detected(detections: Detections) -> Iterator[Detected]:
+    """The key of each detection."""
     names, versions = shared(detections.model_name), shared(detections.model_version)
     return zip(detections.image_id.tolist(), names, versions, strict=True)
 

@@ -113,10 +113,11 @@ def message(record: Record | InvalidRecord, topic: Topic | None = None, **more: 
 
 def batch(log: Sequence[Message]) -> Batch:
     """Messages as the fold takes them."""
-    detected = [m.record for m in log if isinstance(m.record, CirclesDetected)]
-    detections, wrong = CODEC.detections([CODEC.encode(record) for record in detected])
+    detected = [(m.partition, m.record) for m in log if isinstance(m.record, CirclesDetected)]
+    detections, wrong = CODEC.detections([CODEC.encode(record) for _, record in detected])
     assert not wrong
-    return Batch([m for m in log if not isinstance(m.record, CirclesDetected)], detections)
+    others = [m for m in log if not isinstance(m.record, CirclesDetected)]
+    return Batch(others, detections, np.array([partition for partition, _ in detected], np.int64))
 
 
 def values(record: Record) -> dict[str, Any]:

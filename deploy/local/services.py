@@ -67,7 +67,13 @@ def pipeline(settings: Settings) -> list[Service]:
     environment = as_environment(settings)
     return [
         _consumer("worker", "streams.detect", settings),
-        _consumer("materializer", "streams.materialize", settings),
+        # With a name it need not wait for its own predecessor when it was killed.
+        _consumer(
+            "materializer",
+            "streams.materialize",
+            settings,
+            fold_member=settings.fold_member or "materializer",
+        ),
         Service(
             "api",
             _python("-m", "query_api"),
@@ -98,7 +104,7 @@ def _model(port: int) -> Service:
     return Service("model", command, ready, where=url, env=env, ready_timeout_s=240)
 
 
-def _consumer(name: str, module: str, settings: Settings) -> Service:
+def _consumer(name: str, module: str, settings: Settings, **more: str) -> Service:
     """A process that says it consumes by touching a file."""
     ready = settings.data_dir / f"{name}.ready"
 
@@ -109,7 +115,7 @@ def _consumer(name: str, module: str, settings: Settings) -> Service:
     async def is_ready() -> bool:
         return ready.exists()
 
-    env = as_environment(settings) | {"READY_FILE": str(ready)}
+    env = as_environment(settings.model_copy(update={"ready_file": ready, **more}))
     return Service(name, prepare, is_ready, where="consuming", env=env)
 
 

@@ -64,6 +64,7 @@ def fresh(kafka: str, postgres: str, tmp_path_factory: pytest.TempPathFactory) -
             kafka_bootstrap_servers=kafka,
             catalog_url=SecretStr(_new_database(postgres)),
             topic_partitions=4,
+            fold_member="materializer",
             api_port=free_ports(1)[0],
         )
         settings = settings.model_copy(update={"api_url": f"http://127.0.0.1:{settings.api_port}", **more})

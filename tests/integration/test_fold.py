@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from os import kill
 from uuid import UUID, uuid4
@@ -17,11 +18,10 @@ from confluent_kafka.admin import AdminClient, NewPartitions
 
 from streams import lake
 from streams.codec import Codec
-from streams.commit import Writer, commit
+from streams.commit import View, Writer
 from streams.errors import LogRemade, LogTruncated, StaleWriter
 from streams.ledger import Ledger, Offsets
 from streams.materialize import run
-from streams.recent import Recent
 from streams.records import CIRCLE, CirclesDetected, ImageUploaded, object_ids
 from streams.settings import Settings
 from streams.topics import DETECTED, UPLOADED
@@ -45,10 +45,16 @@ def message(offset: int, record: ImageUploaded, partition: int = 0) -> Message:
     return Message(UPLOADED.name, partition, offset, record.uploaded_at, None, b"", (), record)
 
 
-def folded(view: duckdb.DuckDBPyConnection, ledger: Ledger, log: list[Message], offsets: Offsets) -> Offsets:
+def folded(view: View, log: list[Message], offsets: Offsets) -> Offsets:
     """Commit messages that were read from `offsets` on."""
-    behind = {(sent.topic, sent.partition): sent.offset + 1 for sent in log}
-    return commit(view, ledger, Recent(view), batch(log), behind, offsets)
+    return view.commit(batch(log), offsets, {(sent.topic, sent.partition): sent.offset + 1 for sent in log})
+
+
+@contextmanager
+def writing(settings: Settings) -> Iterator[View]:
+    """The only writer of a view."""
+    with ledger(settings) as offsets, lake.connect(settings, read_only=False) as connection:
+        yield View(connection, offsets, shared=False)
 
 
 START: Offsets = {(UPLOADED.name, 0): 0}
@@ -64,22 +70,22 @@ def at_start(settings: Settings) -> Iterator[Ledger]:
 
 def test_a_stale_writer_commits_nothing(settings: Settings, at_start: Ledger) -> None:
     record = uploaded()
-    with lake.connect(settings, read_only=False) as stale, lake.connect(settings, read_only=False) as current:
-        folded(current, at_start, [message(0, record)], START)
+    with writing(settings) as stale, writing(settings) as current:
+        folded(current, [message(0, record)], START)
         with pytest.raises(StaleWriter, match=r"folded on from images.uploaded\[0\]"):
-            folded(stale, at_start, [message(0, uploaded())], START)  # with a row
+            folded(stale, [message(0, uploaded())], START)  # with a row
         with pytest.raises(StaleWriter, match=r"folded on from images.uploaded\[0\]"):
-            folded(stale, at_start, [message(0, record)], START)  # with none
+            folded(stale, [message(0, record)], START)  # with none
         assert at_start.stored() == {(UPLOADED.name, 0): 1}
     assert query(settings, "SELECT image_id FROM lake.images") == [(record.image_id,)]
 
 
 def test_of_two_writers_at_the_same_moment_one_commits(settings: Settings, at_start: Ledger) -> None:
     """The other one has its rows and its offsets in a transaction, and only has to commit."""
-    with lake.connect(settings, read_only=False) as slow, lake.connect(settings, read_only=False) as quick:
+    with lake.connect(settings, read_only=False) as slow, writing(settings) as quick:
         slow.execute("BEGIN; INSERT INTO lake.retries (dead_letter_id) VALUES (uuid())")
-        at_start.advance(slow, START, {(UPLOADED.name, 0): 1}, rows=True)
-        folded(quick, at_start, [message(0, uploaded())], START)
+        at_start.advance(slow, at_start.standing().epoch, START, {(UPLOADED.name, 0): 1}, rows=True)
+        folded(quick, [message(0, uploaded())], START)
         with pytest.raises(duckdb.TransactionException, match="stale writer: 1 of 1 offsets"):
             slow.execute("COMMIT")
         assert at_start.stored() == {(UPLOADED.name, 0): 1}
@@ -91,8 +97,8 @@ def test_what_a_commit_raises_beside_the_reading_is_not_lost(settings: Settings,
     def put(writer: Writer) -> None:
         writer.put(batch([message(5, uploaded())]), {(UPLOADED.name, 0): 6})
 
-    with lake.connect(settings, read_only=False) as view:
-        stale = [Writer(view, at_start, {(UPLOADED.name, 0): 5}, 0) for _ in range(3)]
+    with writing(settings) as view:
+        stale = [Writer(view, {(UPLOADED.name, 0): 5}, 0) for _ in range(3)]
         for writer in stale:
             put(writer)
             wait_until(writer.free)  # they share a connection
@@ -117,28 +123,28 @@ def test_two_writers_of_two_partitions_do_not_hinder_each_other(settings: Settin
 def fold_alone(settings: Settings, partition: int) -> int:
     """One message a commit; returns the offset it came to."""
     offsets = {(UPLOADED.name, partition): 0}
-    with lake.connect(settings, read_only=False) as view, ledger(settings) as own:
+    with writing(settings) as view:
         for offset in range(20):
-            offsets = folded(view, own, [message(offset, uploaded(), partition)], offsets)
+            offsets = folded(view, [message(offset, uploaded(), partition)], offsets)
     return offsets[UPLOADED.name, partition]
 
 
 def test_the_offsets_end_behind_the_last_message_of_each_partition(settings: Settings) -> None:
     start = {(UPLOADED.name, partition): 0 for partition in range(3)}
-    with ledger(settings) as offsets, lake.connect(settings, read_only=False) as view:
+    with ledger(settings) as offsets, writing(settings) as view:
         offsets.add(start)
         log = [message(o, uploaded(), partition) for partition, o in ((0, 0), (2, 7), (0, 1))]
-        advanced = folded(view, offsets, log, start)
+        advanced = folded(view, log, start)
         assert advanced == {(UPLOADED.name, 0): 2, (UPLOADED.name, 2): 8}
         assert offsets.stored() == start | advanced
 
 
 def test_a_message_that_comes_twice_is_one_row(settings: Settings, at_start: Ledger) -> None:
     record = uploaded()
-    with lake.connect(settings, read_only=False) as view:
-        at = folded(view, at_start, [message(0, record), message(1, record)], START)
-        folded(view, at_start, [message(2, record)], at)
-        assert at_start.stored() == {(UPLOADED.name, 0): 3}
+    with writing(settings) as view:
+        at = folded(view, [message(0, record), message(1, record)], START)
+        folded(view, [message(2, record)], at)
+    assert at_start.stored() == {(UPLOADED.name, 0): 3}
     assert query(settings, "SELECT count(*), min(log_offset) FROM lake.images") == [(1, 0)]
 
 

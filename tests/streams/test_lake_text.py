@@ -15,9 +15,8 @@ from pydantic import SecretStr
 
 from deploy.local.postgres import running_postgres
 from streams import lake
-from streams.commit import commit
+from streams.commit import View
 from streams.ledger import Ledger
-from streams.recent import Recent
 from streams.records import Record
 from streams.rows import unpack_headers
 from streams.settings import Settings
@@ -42,7 +41,7 @@ def read_back(settings: Settings, record: Record, columns: str) -> tuple[Any, ..
     with lake.connect(settings, read_only=False) as view, lake.catalog(settings) as catalog:
         at, ledger = (sent.topic, 0), Ledger(catalog, lake.live(settings))
         ledger.add({at: 0})
-        commit(view, ledger, Recent(view), batch([sent]), {at: 1}, {at: ledger.stored()[at]})
+        View(view, ledger, shared=False).commit(batch([sent]), {at: ledger.stored()[at]}, {at: 1})
     with lake.connect(settings, read_only=True) as view:
         (row,) = view.execute(f"SELECT {columns}").fetchall()
         return tuple(row)
