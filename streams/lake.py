@@ -36,7 +36,7 @@ def connect(
     )
     for extension in ("postgres_scanner", "ducklake"):
         connection.load_extension(_bundled(extension, connection))
-    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
     # Its default of 4 makes DuckLake log in anew for nearly every query of a busy process.
     connection.execute("SET pg_pool_max_connections = 16")
     folder = f"{settings.lake_path}/{generation}/"

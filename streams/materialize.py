@@ -29,6 +29,8 @@ from streams.settings import Settings
 from streams.topics import DETECTED, TOPICS
 from streams.views import Batch, Message
 
+MOST_BYTES = 32 * 1024 * 1024
+"""In one batch, as what is fetched ahead allows: large messages would else fill the memory."""
 log = logging.getLogger("streams.materialize")
 _LATEST_S = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 _RECORDS = {topic.name: topic.records for topic in TOPICS}
@@ -96,13 +98,16 @@ def _fold_share(
 
 def _collected(consumer: Consumer, most: int, writer: Writer) -> list[KafkaMessage]:
     """Messages, at most so many: none when idle for a while, else what comes until they can be written."""
-    first = consumer.poll(0.2)
-    found = [] if first is None else [first]
-    while found and len(found) < most:
-        found += consumer.consume(most - len(found), 0)
-        if writer.free():
+    found = consumer.consume(1, 0.2)
+    size = sum(map(len, found))
+    while found and len(found) < most and size < MOST_BYTES:
+        new = consumer.consume(most - len(found), 0)
+        if not writer.free():
+            new += consumer.consume(max(0, most - len(found) - len(new)), 0.002)
+        elif not new:
             break
-        found += consumer.consume(max(0, most - len(found)), 0.002)
+        found += new
+        size += sum(map(len, new))
     return found
 
 
