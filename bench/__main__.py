@@ -10,11 +10,13 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from bench import detect, fold, freshness, lookup, model, server, upload
+from bench import backlog, detect, fold, freshness, lookup, model, server, size, upload
 from bench.measure import Figure, Say, keep, show
 
 BENCHMARKS: dict[str, Callable[[Say], list[Figure]]] = {
     "fold": fold.run,
+    "size": size.run,
+    "backlog": backlog.run,
     "detect": detect.run,
     "model": model.run,
     "server": server.run,

@@ -13,6 +13,7 @@ import uuid_utils.compat as uuids
 from PIL import Image
 
 from detector.scenes import render
+from streams.codec import Codec
 from streams.records import CIRCLE, CirclesDetected, ImageUploaded
 
 CIRCLES = 10
@@ -41,6 +42,25 @@ def detected(count: int, image_ids: list[uuid.UUID] | None = None) -> Iterator[C
             source_offset=index,
             circles=circles,
         )
+
+
+def encoded(count: int) -> Iterator[tuple[bytes, bytes]]:
+    """Keys and bytes of as many detections as wanted, quickly: one event's with other ids and numbers."""
+    random, codec = np.random.default_rng(1), Codec()
+    (event,) = detected(1)
+    pattern = codec.encode(event)
+    event_id, image_id = (pattern.index(str(id_).encode()) for id_ in (event.event_id, event.image_id))
+    circles = pattern.index(event.circles.tobytes())
+    for begin in range(0, count, 10_000):
+        size = min(10_000, count - begin)
+        keys = [str(uuids.uuid7()).encode() for _ in range(size)]
+        block = np.tile(np.frombuffer(pattern, np.uint8), (size, 1))
+        for at, texts in ((event_id, (str(uuids.uuid4()).encode() for _ in range(size))), (image_id, keys)):
+            block[:, at : at + 36] = np.frombuffer(b"".join(texts), np.uint8).reshape(size, 36)
+        objects = block[:, circles : circles + event.circles.nbytes].reshape(size, CIRCLES, CIRCLE.itemsize)
+        objects[:, :, :16] = random.integers(0, 256, (size, CIRCLES, 16), np.uint8)
+        block[:, circles : circles + event.circles.nbytes] = objects.reshape(size, -1)
+        yield from zip(keys, map(bytes, block), strict=True)
 
 
 def uploaded(image_id: uuid.UUID, uri: str, data: bytes) -> ImageUploaded:

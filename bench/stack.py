@@ -91,6 +91,12 @@ def fresh_view(settings: Settings) -> Settings:
 
 def produce(settings: Settings, topic: Topic, records: Iterable[Record]) -> None:
     """Put records on a topic; all are acknowledged on return."""
+    codec = Codec()
+    produce_encoded(settings, topic, ((key_of(record), codec.encode(record)) for record in records))
+
+
+def produce_encoded(settings: Settings, topic: Topic, messages: Iterable[tuple[bytes, bytes]]) -> None:
+    """Put keys and values on a topic; all are acknowledged on return."""
     producer = Producer(
         {
             "bootstrap.servers": settings.kafka_bootstrap_servers,
@@ -99,9 +105,13 @@ def produce(settings: Settings, topic: Topic, records: Iterable[Record]) -> None
             **LIBRDKAFKA,
         }
     )
-    codec = Codec()
-    for record in records:
-        producer.produce(topic.name, codec.encode(record), key_of(record))
+    for key, value in messages:
+        while True:
+            try:
+                producer.produce(topic.name, value, key)
+                break
+            except BufferError:
+                producer.poll(0.1)
         producer.poll(0)
     assert producer.flush(60) == 0, "Kafka did not acknowledge all events"
 
