@@ -14,7 +14,7 @@ from PIL import Image
 
 from detector.scenes import render
 from streams.codec import Codec
-from streams.records import CIRCLE, CirclesDetected, ImageUploaded
+from streams.records import CIRCLE, Circles, CirclesDetected, ImageUploaded
 
 CIRCLES = 10
 
@@ -24,13 +24,6 @@ def detected(count: int, image_ids: list[uuid.UUID] | None = None) -> Iterator[C
     random = np.random.default_rng(1)
     now = datetime.now(UTC)
     for index in range(count):
-        circles = np.zeros(CIRCLES, CIRCLE)
-        circles["object_id"] = np.frombuffer(random.bytes(16 * CIRCLES), "V16")
-        circles["x"], circles["y"] = random.uniform(50, 600, (2, CIRCLES))
-        circles["radius"], circles["score"] = random.uniform(5, 40, CIRCLES), random.uniform(0.6, 1, CIRCLES)
-        for low, high, middle in (("x_min", "x_max", "x"), ("y_min", "y_max", "y")):
-            circles[low] = circles[middle] - circles["radius"]
-            circles[high] = circles[middle] + circles["radius"]
         yield CirclesDetected(
             event_id=uuids.uuid4(),
             image_id=image_ids[index] if image_ids else uuids.uuid7(),
@@ -40,8 +33,20 @@ def detected(count: int, image_ids: list[uuid.UUID] | None = None) -> Iterator[C
             detected_at=now,
             source_partition=0,
             source_offset=index,
-            circles=circles,
+            circles=some_circles(random, CIRCLES),
         )
+
+
+def some_circles(random: np.random.Generator, count: int) -> Circles:
+    """Circles of any place and size with ids of their own, (count,)."""
+    circles = np.zeros(count, CIRCLE)
+    circles["object_id"] = np.frombuffer(random.bytes(16 * count), "V16")
+    circles["x"], circles["y"] = random.uniform(50, 600, (2, count))
+    circles["radius"], circles["score"] = random.uniform(5, 40, count), random.uniform(0.6, 1, count)
+    for low, high, middle in (("x_min", "x_max", "x"), ("y_min", "y_max", "y")):
+        circles[low] = circles[middle] - circles["radius"]
+        circles[high] = circles[middle] + circles["radius"]
+    return circles
 
 
 def encoded(count: int) -> Iterator[tuple[bytes, bytes]]:
@@ -57,9 +62,8 @@ def encoded(count: int) -> Iterator[tuple[bytes, bytes]]:
         block = np.tile(np.frombuffer(pattern, np.uint8), (size, 1))
         for at, texts in ((event_id, (str(uuids.uuid4()).encode() for _ in range(size))), (image_id, keys)):
             block[:, at : at + 36] = np.frombuffer(b"".join(texts), np.uint8).reshape(size, 36)
-        objects = block[:, circles : circles + event.circles.nbytes].reshape(size, CIRCLES, CIRCLE.itemsize)
-        objects[:, :, :16] = random.integers(0, 256, (size, CIRCLES, 16), np.uint8)
-        block[:, circles : circles + event.circles.nbytes] = objects.reshape(size, -1)
+        made = some_circles(random, size * CIRCLES).view(np.uint8)
+        block[:, circles : circles + event.circles.nbytes] = made.reshape(size, -1)
         yield from zip(keys, map(bytes, block), strict=True)
 
 
