@@ -148,11 +148,11 @@ def _expected() -> tuple[type[Exception], ...]:
     from deploy.local.folder import AlreadyRunning
     from deploy.local.process import CommandFailed
     from deploy.local.service import ServiceFailed
-    from streams.errors import LogUnavailable
+    from streams.errors import LakeRefused, LogUnavailable
 
     return (
         MissingSetting, ValueError, FileNotFoundError, duckdb.Error, httpx.HTTPError, KafkaException,
-        LogUnavailable, AlreadyRunning, CommandFailed, ServiceFailed,
+        LakeRefused, LogUnavailable, AlreadyRunning, CommandFailed, ServiceFailed,
     )  # fmt: skip
 
 

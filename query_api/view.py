@@ -16,6 +16,7 @@ from psycopg.sql import SQL, Identifier
 
 from query_api.errors import ViewUnavailable
 from streams import lake
+from streams.errors import LakeRefused
 from streams.settings import Settings
 from streams.statements import read_statements
 
@@ -25,7 +26,7 @@ LOOK_S = 1.0
 """Between looks for another generation that went live."""
 LOST = (
     duckdb.IOException, duckdb.CatalogException, duckdb.TransactionException, duckdb.ConnectionException,
-    duckdb.FatalException, duckdb.InternalException,
+    duckdb.FatalException, duckdb.InternalException, LakeRefused,
 )  # fmt: skip
 """What a connection raises that will not come to itself again."""
 log = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ class View:
             except LOST as error:
                 self._forget(connection)
                 if last_try:
-                    raise ViewUnavailable("the view's catalog does not answer") from error
+                    raise ViewUnavailable("the view's catalog or file store does not answer") from error
         raise AssertionError("unreachable")
 
     def _attached(self) -> duckdb.DuckDBPyConnection:

@@ -57,6 +57,10 @@ class StaleWriter(Exception):
     """Another materializer moved the stored offsets. Nothing is committed; this one must leave."""
 
 
+class LakeRefused(Exception):
+    """The store of the view's files says no: no such bucket, wrong credentials. Whoever needs it ends."""
+
+
 class LogTruncated(Exception):
     """The log no longer holds what the view has yet to fold. The fold refuses to go on."""
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from importlib import import_module
 from importlib.resources import as_file, files
-from pathlib import Path
 from typing import Any
 
 import duckdb
 import psycopg
 import pyarrow as pa
 
-from streams import ledger
+from streams import lake_files, ledger
+from streams.errors import LakeRefused
+from streams.lake_files import quoted
 from streams.settings import Settings
 from streams.statements import read_statements
 
@@ -26,30 +27,33 @@ def connect(
     """A DuckDB connection with the lake of a generation (None: the live one) attached as `lake`.
 
     One connection is for one thread; give each other thread a `cursor()` of it. Its view
-    `memory.main.offsets` is how far the generation is folded. Raises duckdb.Error when the catalog is away
-    or has no view yet.
+    `memory.main.offsets` is how far the generation is folded. Raises duckdb.Error when the catalog or the
+    files' store is away or there is no view yet, LakeRefused when the store says no.
     """
     if generation is None:
         generation = live(settings)
     connection = duckdb.connect(
         config={"autoinstall_known_extensions": False, "autoload_known_extensions": False}
     )
-    for extension in ("postgres_scanner", "ducklake"):
+    for extension in ("postgres_scanner", "ducklake", *lake_files.extensions(settings.lake_path)):
         connection.load_extension(_bundled(extension, connection))
     connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
     # Its default of 4 makes DuckLake log in anew for nearly every query of a busy process.
     connection.execute("SET pg_pool_max_connections = 16")
-    folder = f"{settings.lake_path}/{generation}/"
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    options = f"DATA_PATH {_quoted(folder)}, METADATA_SCHEMA {_quoted(generation)}"
+    folder = f"{settings.lake_path}/{generation}"
+    options = f"DATA_PATH {quoted(folder + '/')}, METADATA_SCHEMA {quoted(generation)}"
     options += ", READ_ONLY" if read_only else f", DATA_INLINING_ROW_LIMIT {INLINED_ROWS}"
-    where = _quoted("ducklake:postgres:" + settings.catalog_url.get_secret_value())
+    where = quoted("ducklake:postgres:" + settings.catalog_url.get_secret_value())
     try:
+        lake_files.reach(connection, folder)
         connection.execute(f"ATTACH {where} AS lake ({options})")
-        connection.execute(STATEMENTS["offsets"].format(generation=_quoted(generation)))
+        connection.execute(STATEMENTS["offsets"].format(generation=quoted(generation)))
     except duckdb.Error as error:
         connection.close()
         raise duckdb.IOException(without_password(str(error))) from None
+    except LakeRefused:
+        connection.close()
+        raise
     return connection
 
 
@@ -69,8 +73,7 @@ def snapshot(view: duckdb.DuckDBPyConnection) -> int:
 
 def lock(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """Keep what runs on this connection next from other files, the network and the settings."""
-    connection.execute(f"SET allowed_directories = [{_quoted(settings.lake_path + '/')}]")
-    connection.execute("SET enable_external_access = false")
+    lake_files.confine(connection, settings.lake_path)
     connection.execute("SET lock_configuration = true")
 
 
@@ -122,10 +125,6 @@ def _bundled(extension: str, connection: duckdb.DuckDBPyConnection) -> str:
     package = import_module(f"duckdb_extension_{extension}")
     with as_file(files(package) / "extensions" / version / f"{extension}.duckdb_extension") as path:
         return str(path)
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def without_password(text: str) -> str:

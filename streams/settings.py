@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 STACK_ENV = "stack.env"
@@ -19,7 +20,9 @@ class Settings(BaseSettings):
     data folder, so commands find the local stack without a flag.
     """
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True
+    )
 
     environment: str = Field("development", description="shown in /health and /config")
     debug: bool = Field(False, description="more detail in logs; never in answers")
@@ -36,7 +39,9 @@ class Settings(BaseSettings):
     storage_url: str = Field(
         "", description="images: file:///folder or s3://bucket/prefix; empty: data folder"
     )
-    lake_url: str = Field("", description="the view's Parquet files: a folder; empty: data folder")
+    lake_url: str = Field(
+        "", description="the view's Parquet files: a folder or s3://bucket/prefix; empty: data folder"
+    )
     schema_registry_url: str = Field("", description="frame records for this registry; empty: single-object")
 
     kafka_port: int = Field(
@@ -103,8 +108,18 @@ class Settings(BaseSettings):
 
     @property
     def lake_path(self) -> str:
-        """Where the view's Parquet files are."""
-        return self.lake_url or str(self.data_dir.absolute() / "lake")
+        """Where the view's Parquet files are: a folder, or `s3://bucket/prefix` without a trailing slash."""
+        return self.lake_url.rstrip("/") or str(self.data_dir.absolute() / "lake")
+
+    @field_validator("lake_url")
+    @classmethod
+    def _folder_or_bucket(cls, url: str) -> str:
+        if "://" in url and not re.fullmatch(r"s3://[\w.-]+(/[\w./=-]*)?", url, re.ASCII):
+            raise ValueError(
+                "LAKE_URL is a folder, or s3://bucket/prefix of letters, digits and ._=-/ with nothing more:"
+                " credentials are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, another host AWS_ENDPOINT_URL"
+            )
+        return url
 
     def require(self, *names: str) -> None:
         """Raise MissingSetting when one of `names` is empty."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import httpx
@@ -14,27 +12,15 @@ import pytest
 from deploy.local.ports import free_ports
 from streams.errors import ObjectUnreadable, StoreUnavailable
 from streams.store import Store
-from tests.integration.flow import picture, wait_until
+from tests.integration.flow import picture
+from tests.integration.s3 import s3_server
 
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[str]:
-    url = f"http://127.0.0.1:{free_ports(1)[0]}"
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", url.rpartition(":")[2]]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def answers() -> bool:
-        try:
-            return httpx.put(f"{url}/images").status_code == 200  # makes the bucket
-        except httpx.TransportError:
-            return False
-
-    try:
-        wait_until(answers)
+    with s3_server() as (url, _):
+        assert httpx.put(f"{url}/images").status_code == 200  # makes the bucket
         yield url
-    finally:
-        server.terminate()
-        server.wait()
 
 
 @pytest.fixture

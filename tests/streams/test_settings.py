@@ -104,6 +104,30 @@ def test_images_and_the_views_files_are_in_the_data_folder_unless_told_otherwise
     assert Settings.load().objects_url == (folder / "objects").as_uri()
     assert Settings.load().lake_path == str(folder / "lake")
     assert Settings(storage_url="s3://bucket/prefix/").objects_url == "s3://bucket/prefix"
+    assert Settings(lake_url="s3://bucket/prefix/").lake_path == "s3://bucket/prefix"
+
+
+@pytest.mark.parametrize("url", ["s3://bucket", "s3://b.c-d/p/v=1_x.y/", "/folder", "a folder/x", "C:\\lake"])
+def test_the_views_files_are_in_a_folder_or_a_bucket(folder: Path, url: str) -> None:
+    assert Settings(lake_url=url).lake_path == url.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://key:hidden@bucket/p",
+        "s3://",
+        "s3:///p",
+        "gs://bucket",
+        "file:///folder",
+        "s3://b/a?x=hidden",
+        "s3://b/*",
+    ],
+)
+def test_another_place_for_the_views_files_is_refused_without_being_repeated(folder: Path, url: str) -> None:
+    with pytest.raises(ValueError, match="LAKE_URL is a folder, or s3://bucket/prefix") as raised:
+        Settings(lake_url=url)
+    assert "hidden" not in str(raised.value)
 
 
 def test_a_secret_is_not_shown(folder: Path) -> None:
