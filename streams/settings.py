@@ -109,7 +109,9 @@ class Settings(BaseSettings):
     @property
     def lake_path(self) -> str:
         """Where the view's Parquet files are: a folder, or `s3://bucket/prefix` without a trailing slash."""
-        return self.lake_url.rstrip("/") or str(self.data_dir.absolute() / "lake")
+        # A folder stays as it was written, since the catalog holds it so.
+        url = self.lake_url.rstrip("/") if "://" in self.lake_url else self.lake_url
+        return url or str(self.data_dir.absolute() / "lake")
 
     @field_validator("lake_url")
     @classmethod
