@@ -14,6 +14,7 @@ from rich.table import Table
 
 from deploy import dead_letters
 from deploy.evaluate import evaluate
+from deploy.export import export
 from deploy.find import find
 from deploy.terminal import console, failure
 from streams.settings import MissingSetting, Settings
@@ -29,6 +30,7 @@ cli = typer.Typer(
 cli.add_typer(dead_letters.commands, name="dead-letters")
 cli.command()(find)
 cli.command()(evaluate)
+cli.command()(export)
 
 
 @cli.command()

@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from deploy.terminal import console
+from deploy.terminal import console, progress
 from streams.settings import Settings
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from detector.evaluation.observe import Look
 
 HERE, REMOTE = "the model", "round trip"
@@ -55,7 +53,7 @@ def evaluate(
     if pictures and pictures.exists() and any(pictures.iterdir()):
         raise ValueError(f"{pictures} is not empty: pictures go to a new folder")
     datasets = [read(place) for place in coco]
-    with _subject(model, url, min_score) as subject, _progress() as bar:
+    with _subject(model, url, min_score) as subject, progress() as bar:
         observed = [
             list(bar.track(observe(dataset, subject.look), len(dataset.images), description=dataset.name))
             for dataset in datasets
@@ -144,13 +142,3 @@ def _server(name: str, version: str, url: str, min_score: float | None) -> Itera
             yield Subject(lambda: f"{name}:{'+'.join(sorted(versions))} at {place}", min_score or 0.0, look)
         finally:
             runner.run(client.__aexit__(None, None, None))
-
-
-def _progress() -> Progress:
-    """Bars on standard error, where that is a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    errors = Console(stderr=True, markup=False)
-    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=errors, disable=not errors.is_terminal, transient=True)
