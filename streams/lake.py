@@ -72,7 +72,7 @@ def snapshot(view: duckdb.DuckDBPyConnection) -> int:
 
 
 def lock(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
-    """Keep what runs on this connection next from other files, the network and the settings."""
+    """Keep what runs on this connection next from other files, URLs and settings, not from PostgreSQL."""
     lake_files.confine(connection, settings.lake_path)
     connection.execute("SET lock_configuration = true")
 

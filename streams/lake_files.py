@@ -46,6 +46,8 @@ def reach(connection: duckdb.DuckDBPyConnection, place: str) -> None:
         return
     for name, value in LIMITS.items():
         connection.execute(f"SET {name} = {value}")
+    for name in ("s3_access_key_id", "s3_secret_access_key", "s3_session_token"):
+        connection.execute(f"RESET {name}")  # taken from the environment, and shown by duckdb_settings()
     options = access(place, os.environ)
     try:
         connection.execute(SQL["keys" if "key_id" in options else "role"], options)

@@ -160,7 +160,7 @@ def test_a_roles_keys_serve_images_and_view_and_may_change(
             view.execute(rows)
             lake.lock(view, settings)
             assert view.execute("SELECT count(*) FROM lake.retries").fetchall() == [(200,)]
-            shown = str(view.execute("SELECT * FROM duckdb_secrets()").fetchall())
+            shown = str(view.execute("FROM duckdb_secrets(), duckdb_settings() AS settings").fetchall())
             assert role.keys.key_id in shown
             assert role.keys.token not in shown
             shown += str(view.execute("SELECT * FROM load_aws_credentials()").fetchall())
@@ -218,9 +218,11 @@ def test_a_locked_connection_reads_the_lake_and_nothing_else(settings: Settings,
             view.execute("SELECT * FROM read_text(?)", [f"{file}?s3_endpoint=127.0.0.1:1"])
         with pytest.raises(duckdb.HTTPException, match="403"):  # sent resolved, but signed as it is
             view.execute("SELECT * FROM read_text(?)", [f"{PLACE}/../../other/secret.txt"])
-        secrets = view.execute("SELECT * FROM duckdb_secrets()").fetchall()
-        assert len(secrets) == 2
-        assert bucket.keys.secret not in str(secrets)
+        shown = {
+            of: view.execute(f"FROM duckdb_{of}()").fetchall() for of in ("secrets", "settings", "databases")
+        }
+        assert len(shown["secrets"]) == 2
+        assert bucket.keys.secret not in str(shown)
         for query in ("SELECT * FROM duckdb_secrets(redact=false)", "SET allow_unredacted_secrets = true"):
             with pytest.raises(duckdb.InvalidInputException):
                 view.execute(query)
