@@ -50,7 +50,7 @@ def export(
 ) -> None:
     """Write a table of the view, or a COCO dataset, to a file: all of it as of one moment, or nothing."""
     from streams import lake
-    from streams.export import export_coco, export_table, snapshot, whole
+    from streams.export import export_coco, export_table, whole
 
     to = to.absolute()
     chosen = kind or FORMATS.get(to.suffix.lower())
@@ -71,7 +71,7 @@ def export(
     filters = {name: value for name, value in asked.items() if value is not None}
     settings = Settings.load()
     with lake.connect(settings, read_only=True) as view, whole(to) as part:
-        at = snapshot(view)
+        at = lake.snapshot(view)
 
         def work() -> str:
             if chosen == "coco":

@@ -20,12 +20,6 @@ AT_ONCE = 10_000
 """Lines of a COCO file that are in memory at once."""
 
 
-def snapshot(view: duckdb.DuckDBPyConnection) -> int:
-    """The lake's newest."""
-    ((newest,),) = view.execute(SQL["snapshot"]).fetchall()
-    return int(newest)
-
-
 def export_table(
     view: duckdb.DuckDBPyConnection, at: int, file: Path, table: str, kind: str, filters: Mapping[str, Any]
 ) -> int:

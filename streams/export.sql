@@ -1,9 +1,6 @@
 -- What `circles export` reads. The rows of a table are its statement and, for each filter that is given, the
 -- condition `<table>_<filter>`; a filter without one does not apply to that table.
 
--- name: snapshot
-SELECT id FROM lake.current_snapshot();
-
 -- name: images
 SELECT * FROM lake.images AT (VERSION => $snapshot)
 -- name: images_image_id

@@ -45,7 +45,7 @@ def connect(
     options += ", READ_ONLY" if read_only else f", DATA_INLINING_ROW_LIMIT {INLINED_ROWS}"
     where = quoted("ducklake:postgres:" + settings.catalog_url.get_secret_value())
     try:
-        lake_files.reach(connection, folder)
+        lake_files.reach(connection, settings.lake_path)
         connection.execute(f"ATTACH {where} AS lake ({options})")
         connection.execute(STATEMENTS["offsets"].format(generation=quoted(generation)))
     except duckdb.Error as error:

@@ -15,10 +15,10 @@ import duckdb
 from pydantic import SecretStr
 
 from deploy.local.postgres import running_postgres
-from streams import lake, offsets
-from streams.commit import commit
-from streams.export import snapshot
-from streams.recent import Recent
+from streams import lake
+from streams.commit import View
+from streams.lake import snapshot
+from streams.ledger import Ledger
 from streams.settings import Settings
 from tests.examples import MOMENT, batch, circles, detected, failed, message, uploaded
 from tests.integration.flow import picture
@@ -89,9 +89,11 @@ def put(settings: Settings, view: duckdb.DuckDBPyConnection, log: list[Any], beg
     sent = [message(record) for record in log]
     start = {(one.topic, 0): begin for one in sent}
     with lake.catalog(settings) as catalog:
-        offsets.add(catalog, start)
-    at = offsets.stored(view)
-    commit(view, Recent(view), batch(sent), {place: at[place] + 1 for place in start}, at)
+        ledger = Ledger(catalog, lake.live(settings))
+        ledger.add(start)
+        at = ledger.stored()
+        behind = {place: at[place] + 1 for place in start}
+        View(view, ledger, shared=False).commit(batch(sent), at, behind)
     return snapshot(view)
 
 
