@@ -10,7 +10,19 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from bench import backlog, detect, fold, freshness, lookup, model, server, size, upload
+from bench import (
+    backlog,
+    detect,
+    fold,
+    freshness,
+    lookup,
+    maintain,
+    model,
+    scrub,
+    server,
+    size,
+    upload,
+)  # fmt: skip
 from bench.measure import Figure, Say, keep, show
 
 BENCHMARKS: dict[str, Callable[[Say], list[Figure]]] = {
@@ -23,6 +35,8 @@ BENCHMARKS: dict[str, Callable[[Say], list[Figure]]] = {
     "upload": upload.run,
     "lookup": lookup.run,
     "freshness": freshness.run,
+    "maintain": maintain.run,
+    "scrub": scrub.run,
 }
 
 

@@ -15,6 +15,7 @@ from PIL import Image
 from detector.scenes import render
 from streams.codec import Codec
 from streams.records import CIRCLE, Circles, CirclesDetected, ImageUploaded
+from streams.views import Batch
 
 CIRCLES = 10
 
@@ -65,6 +66,12 @@ def encoded(count: int) -> Iterator[tuple[bytes, bytes]]:
         made = some_circles(random, size * CIRCLES).view(np.uint8)
         block[:, circles : circles + event.circles.nbytes] = made.reshape(size, -1)
         yield from zip(keys, map(bytes, block), strict=True)
+
+
+def batch(count: int) -> Batch:
+    """Detections as the fold takes them."""
+    found, _ = Codec().detections([value for _, value in encoded(count)])
+    return Batch([], found, np.zeros(count, np.int64))
 
 
 def uploaded(image_id: uuid.UUID, uri: str, data: bytes) -> ImageUploaded:

@@ -16,6 +16,8 @@ from deploy import dead_letters
 from deploy.evaluate import evaluate
 from deploy.export import export
 from deploy.find import find
+from deploy.maintain import maintain
+from deploy.scrub import scrub
 from deploy.terminal import console, failure
 from streams.settings import MissingSetting, Settings
 
@@ -31,6 +33,8 @@ cli.add_typer(dead_letters.commands, name="dead-letters")
 cli.command()(find)
 cli.command()(evaluate)
 cli.command()(export)
+cli.command()(maintain)
+cli.command()(scrub)
 
 
 @cli.command()
@@ -145,7 +149,9 @@ def _expected() -> tuple[type[Exception], ...]:
     """What may go wrong without a mistake of ours: wrong words, or a part that is not there."""
     import duckdb
     import httpx
+    import psycopg
     from confluent_kafka import KafkaException
+    from obstore.exceptions import BaseError
 
     from deploy.local.folder import AlreadyRunning
     from deploy.local.process import CommandFailed
@@ -154,7 +160,8 @@ def _expected() -> tuple[type[Exception], ...]:
 
     return (
         MissingSetting, ValueError, FileNotFoundError, duckdb.Error, httpx.HTTPError, KafkaException,
-        LakeRefused, LogUnavailable, AlreadyRunning, CommandFailed, ServiceFailed,
+        psycopg.OperationalError, BaseError, LakeRefused, LogUnavailable, AlreadyRunning, CommandFailed,
+        ServiceFailed,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from typing import Self
 import duckdb
 import psycopg
 
-from streams import lake
+from streams import lake, manifest
 from streams.errors import StaleWriter
 from streams.home import strays
 from streams.ledger import Ledger, Offsets
@@ -56,6 +56,7 @@ class View:
         view, ledger, standing = self._connection, self._ledger, self._standing
         astray = strays(batch, standing.partitions) if self._shared else Keys()
         with ledger.turn() if astray else nullcontext():
+            manifest.forget(view)
             view.execute("BEGIN")
             try:
                 after = lake.snapshot(view) if astray else None

@@ -11,7 +11,7 @@ import duckdb
 import psycopg
 import pyarrow as pa
 
-from streams import lake_files, ledger
+from streams import lake_files, ledger, manifest
 from streams.errors import LakeRefused
 from streams.lake_files import quoted
 from streams.settings import Settings
@@ -48,6 +48,8 @@ def connect(
         lake_files.reach(connection, settings.lake_path)
         connection.execute(f"ATTACH {where} AS lake ({options})")
         connection.execute(STATEMENTS["offsets"].format(generation=quoted(generation)))
+        if not read_only:
+            manifest.record(connection)
     except duckdb.Error as error:
         connection.close()
         raise duckdb.IOException(without_password(str(error))) from None

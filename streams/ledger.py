@@ -14,13 +14,11 @@ import orjson
 import psycopg
 from psycopg.sql import SQL, Identifier
 
+from streams import manifest
 from streams.statements import read_statements
 
 Offsets = dict[tuple[str, int], int]
 """Next offset to fold, by topic and partition."""
-
-AUTHOR = "fold"
-"""Of a commit that moves offsets: what the trigger in ledger.sql looks at."""
 
 TURN_S = 0.01
 """Between looks whether it is another writer's turn."""
@@ -51,6 +49,12 @@ def fence(catalog: psycopg.Connection[Any], generation: str) -> None:
     """Let only those commit to a generation's lake who move its offsets from where they are."""
     statement = SQL(STATEMENTS["fence"]).format(generation=Identifier(generation))
     catalog.execute(statement)
+
+
+def say(view: duckdb.DuckDBPyConnection, author: str, message: str, **said: Any) -> None:
+    """What the transaction under way tells the trigger in ledger.sql: its `moves` and its `files`."""
+    statement = "CALL lake.set_commit_message(?, ?, extra_info => ?)"
+    view.execute(statement, [author, message, orjson.dumps(said).decode()])
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,10 @@ class Ledger:
         """The ids of the topics that the view is folded from: these, where it is folded from none yet."""
         for topic, topic_id in topic_ids.items():
             self._rows("remember_topic", topic, topic_id, partitions[topic])
+        return self.topics()
+
+    def topics(self) -> dict[str, str]:
+        """The ids of the topics that the view is folded from."""
         return dict(self._rows("topics"))
 
     def begin_epoch(self) -> None:
@@ -110,6 +118,7 @@ class Ledger:
     ) -> None:
         """Move the stored offsets, with the transaction under way where that has rows, or at once.
 
+        The files that the transaction wrote are durable on return, and go into the manifest with it.
         The catalog compares them with `offsets` and sets them in the transaction that makes the rows
         visible, so that no writer who was replaced can add any. Unless they are at `offsets`, the epoch is
         `epoch` and nothing was committed after snapshot `after`, this raises psycopg.errors.RaiseException,
@@ -119,12 +128,12 @@ class Ledger:
             {"topic": topic, "partition": partition, "from": offsets[topic, partition], "to": offset}
             for (topic, partition), offset in to.items()
         ]
-        said = orjson.dumps({"epoch": epoch, "moves": moves} | ({} if after is None else {"after": after}))
+        said = {"epoch": epoch, "moves": moves} | ({} if after is None else {"after": after})
         if rows:
-            message = "CALL lake.set_commit_message(?, 'rows and offsets', extra_info => ?)"
-            view.execute(message, [AUTHOR, said.decode()])
+            files = manifest.kept(view, self._generation)
+            say(view, "fold", "rows and offsets", **said, files=files)
         else:  # the lake makes no snapshot of a transaction without changes
-            self._rows("advance", said.decode())
+            self._rows("advance", orjson.dumps(said).decode())
 
     @contextmanager
     def turn(self) -> Iterator[None]:

@@ -27,11 +27,28 @@ CREATE TABLE IF NOT EXISTS circles.turns (
     generation text PRIMARY KEY REFERENCES circles.generations ON DELETE CASCADE, writer text NOT NULL,
     until timestamptz NOT NULL);
 
--- Compare and set all of some offsets, or fail. `said` is {"epoch": n, "moves": [{topic, partition, from, to}]}.
+-- The manifest: every Parquet file that a commit made, by its path in the generation's folder. A row with
+-- `swept_at` is of an orphan that was deleted: a writer that slept over it cannot commit the file any more.
+CREATE TABLE IF NOT EXISTS circles.files (
+    generation text REFERENCES circles.generations ON DELETE CASCADE, path text, size_bytes bigint, sha256 bytea,
+    swept_at timestamptz, PRIMARY KEY (generation, path));
+
+-- The names of the files that a generation's catalog knows: those of its tables, and those it is to delete.
+CREATE OR REPLACE FUNCTION circles.catalogued(of text) RETURNS TABLE (name text) STABLE LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN QUERY EXECUTE format('
+        SELECT regexp_replace(path, ''^.*/'', '''') FROM (
+            SELECT path FROM %1$I.ducklake_data_file UNION ALL SELECT path FROM %1$I.ducklake_delete_file
+            UNION ALL SELECT path FROM %1$I.ducklake_files_scheduled_for_deletion) AS known', of);
+END $$;
+
+-- Compare and set all of some offsets and take new files into the manifest, or fail. `said` is
+-- {"epoch": n, "moves": [{topic, partition, from, to}], "files": [{path, size_bytes, sha256}]}, each of it optional.
 CREATE OR REPLACE FUNCTION circles.advance(writing text, said jsonb) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     current bigint;
-    moves jsonb := said -> 'moves';
+    moves jsonb := coalesce(said -> 'moves', '[]');
+    files jsonb := coalesce(said -> 'files', '[]');
     moved integer;
 BEGIN
     SELECT epoch INTO current FROM circles.generations
@@ -52,10 +69,17 @@ BEGIN
         RAISE EXCEPTION 'stale writer: % of % offsets were moved by another',
             jsonb_array_length(moves) - moved, jsonb_array_length(moves);
     END IF;
+    IF EXISTS (SELECT FROM circles.files AS kept JOIN jsonb_array_elements(files) AS file ON kept.path = file ->> 'path'
+               WHERE kept.generation = writing AND kept.swept_at IS NOT NULL) THEN
+        RAISE EXCEPTION 'stale writer: its files were swept as orphans while it slept';
+    END IF;
+    INSERT INTO circles.files (generation, path, size_bytes, sha256)
+    SELECT writing, file ->> 'path', (file ->> 'size_bytes')::bigint, decode(file ->> 'sha256', 'hex')
+    FROM jsonb_array_elements(files) AS file;
 END $$;
 
--- The fence. DuckLake writes a row of `ducklake_snapshot_changes` in the transaction that makes a commit
--- visible. A commit of the fold says in that row how it moves the offsets; if that fails, so does the commit.
+-- The fence. DuckLake writes a row of `ducklake_snapshot_changes` in the transaction that makes a commit visible.
+-- A commit says in that row how it moves the offsets and which files it made; if that fails, so does the commit.
 -- One with stray keys names the snapshot `after` which nobody may have committed, as it looked for them there.
 CREATE OR REPLACE FUNCTION circles.fence() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
@@ -77,7 +101,7 @@ END $$;
 
 -- name: fence
 CREATE OR REPLACE TRIGGER fence BEFORE INSERT ON {generation}.ducklake_snapshot_changes FOR EACH ROW
-    WHEN (NEW.author = 'fold') EXECUTE FUNCTION circles.fence()
+    WHEN (NEW.commit_extra_info IS NOT NULL) EXECUTE FUNCTION circles.fence()
 
 -- name: live
 SELECT generation FROM circles.generations WHERE state = 'live'

@@ -82,6 +82,18 @@ class Settings(BaseSettings):
         description="name of this materializer among others, to go on at once after a crash; empty: in 10 s",
     )
 
+    maintain_interval_s: float = Field(
+        10, gt=0, description="between looks whether the view's files need to be merged or deleted"
+    )
+    snapshot_retention_s: float = Field(
+        3600, ge=0, description="how far back the view can be read as it was; each commit is a snapshot"
+    )
+    file_grace_s: float = Field(
+        600,
+        ge=0,
+        description="how long a file stays that was replaced: longer than any query or commit",
+    )
+
     ready_file: Path | None = Field(None, description="touched once the process does its work")
 
     api_host: str = Field("127.0.0.1", description="only loopback: no authentication is configured")

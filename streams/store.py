@@ -27,17 +27,9 @@ class Store:
         self.url = url.rstrip("/")
         self._max_bytes = max_bytes
         self._folder: Path | None = None
-        self._store: ObjectStore
         if urlsplit(url).scheme == "file":
             self._folder = Path(url2pathname(urlsplit(self.url).path))
-            self._store = LocalStore(self._folder, mkdir=True)
-        else:
-            self._store = from_url(
-                self.url,
-                # An endpoint without TLS is the operator's choice: it has to be named in AWS_ENDPOINT_URL.
-                client_options={"timeout": "15s", "connect_timeout": "3s", "allow_http": True},
-                retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=10)},
-            )
+        self._store = opened(self.url if self._folder is None else str(self._folder))
 
     def uri(self, key: str) -> str:
         """The URI of the object at `key`."""
@@ -95,6 +87,18 @@ class Store:
         if key == uri or not key or {"", ".", ".."} & set(key.split("/")):
             raise ObjectUnreadable(f"{uri} is not inside the store {self.url}/")
         return key
+
+
+def opened(url: str) -> ObjectStore:
+    """What is kept in a folder, given by its path, or in a bucket (`s3://bucket/prefix`)."""
+    if "://" not in url:
+        return LocalStore(url, mkdir=True)
+    return from_url(
+        url,
+        # An endpoint without TLS is the operator's choice: it has to be named in AWS_ENDPOINT_URL.
+        client_options={"timeout": "15s", "connect_timeout": "3s", "allow_http": True},
+        retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=10)},
+    )
 
 
 def _first_line(error: Exception) -> str:

@@ -66,14 +66,15 @@ def pipeline(settings: Settings) -> list[Service]:
     """The project's own processes, which need all of the above and the topics."""
     environment = as_environment(settings)
     return [
-        _consumer("worker", "streams.detect", settings),
-        # With a name it need not wait for its own predecessor when it was killed.
-        _consumer(
+        _ready_by_file("worker", "streams.detect", "consuming", settings),
+        _ready_by_file(
             "materializer",
             "streams.materialize",
-            settings,
-            fold_member=settings.fold_member or "materializer",
+            "consuming",
+            # With a name it need not wait for its own predecessor when it was killed.
+            settings.model_copy(update={"fold_member": settings.fold_member or "materializer"}),
         ),
+        _ready_by_file("maintainer", "streams.maintain", "looking after the view's files", settings),
         Service(
             "api",
             _python("-m", "query_api"),
@@ -104,8 +105,8 @@ def _model(port: int) -> Service:
     return Service("model", command, ready, where=url, env=env, ready_timeout_s=240)
 
 
-def _consumer(name: str, module: str, settings: Settings, **more: str) -> Service:
-    """A process that says it consumes by touching a file."""
+def _ready_by_file(name: str, module: str, where: str, settings: Settings) -> Service:
+    """A process that says that it is at its work by touching a file."""
     ready = settings.data_dir / f"{name}.ready"
 
     async def prepare() -> list[str]:
@@ -115,8 +116,8 @@ def _consumer(name: str, module: str, settings: Settings, **more: str) -> Servic
     async def is_ready() -> bool:
         return ready.exists()
 
-    env = as_environment(settings.model_copy(update={"ready_file": ready, **more}))
-    return Service(name, prepare, is_ready, where="consuming", env=env)
+    env = as_environment(settings.model_copy(update={"ready_file": ready}))
+    return Service(name, prepare, is_ready, where=where, env=env)
 
 
 def _python(*arguments: str) -> Callable[[], Awaitable[list[str]]]:
