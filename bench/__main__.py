@@ -22,7 +22,8 @@ from bench import (
     server,
     size,
     upload,
-)  # fmt: skip
+    watermarks,
+)
 from bench.measure import Figure, Say, keep, show
 
 BENCHMARKS: dict[str, Callable[[Say], list[Figure]]] = {
@@ -37,6 +38,7 @@ BENCHMARKS: dict[str, Callable[[Say], list[Figure]]] = {
     "freshness": freshness.run,
     "maintain": maintain.run,
     "scrub": scrub.run,
+    "watermarks": watermarks.run,
 }
 
 

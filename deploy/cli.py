@@ -18,6 +18,7 @@ from deploy.export import export
 from deploy.find import find
 from deploy.maintain import maintain
 from deploy.scrub import scrub
+from deploy.status import status
 from deploy.terminal import console, failure
 from streams.settings import MissingSetting, Settings
 
@@ -35,6 +36,7 @@ cli.command()(evaluate)
 cli.command()(export)
 cli.command()(maintain)
 cli.command()(scrub)
+cli.command()(status)
 
 
 @cli.command()
@@ -77,7 +79,7 @@ def send(
 @cli.command()
 def sql(query: Annotated[str, typer.Argument(help='Like "select * from images limit 5".')]) -> None:
     """Run a read-only query over the view and print a table. Tables: images, detections, objects,
-    failures, retries, offsets."""
+    failures, retries, unlisted, offsets."""
     from duckdb import StatementType
 
     from streams import lake
@@ -106,19 +108,24 @@ def sql(query: Annotated[str, typer.Argument(help='Like "select * from images li
 def topics(
     wait_s: Annotated[float, typer.Option("--wait", min=1, max=3600, help="Seconds to wait for Kafka.")] = 60,
 ) -> None:
-    """Create the topics that are missing; those that exist are left as they are."""
+    """Create the topics that are missing; those that exist are left as they are, and what their settings
+    will delete is said."""
     from confluent_kafka import KafkaException
 
+    from streams import hygiene
     from streams.topics import TOPICS, create
 
     settings = Settings.load()
     settings.require("kafka_bootstrap_servers")
     try:
         create(settings, wait_s=wait_s)
+        findings = hygiene.check(settings)
     except KafkaException as error:
         reason = error.args[0].str()
         raise ValueError(f"no topics at {settings.kafka_bootstrap_servers}: {reason}") from error
     console.print("there are: " + ", ".join(topic.name for topic in TOPICS))
+    for finding in findings:
+        console.print(finding, soft_wrap=True)
 
 
 @cli.command()

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
+from collections import Counter
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import KafkaException
 from fastapi import APIRouter, Response
 from pydantic import SecretStr
 
 from query_api.errors import ViewUnavailable
 from query_api.images import json
 from query_api.view import View
+from streams import progress
 from streams.settings import Settings
-from streams.topics import DETECT_GROUP, TOPICS, UPLOADED
+from streams.topics import UPLOADED
 
-log = logging.getLogger(__name__)
 WAIT_S = 3.0
 KEEP_S = 1.0
 """How long one look at the log is used: the page asks often, for many viewers."""
@@ -27,19 +27,12 @@ KEEP_S = 1.0
 class Log:
     """The ends of the topics and how far the detect stage has come, looked up at most once a second.
 
-    A plain consumer that never subscribes: librdkafka's AdminClient does not recover from a broker that
-    went away, and can end the process (librdkafka issue 4605).
+    With a plain consumer: librdkafka's AdminClient does not recover from a broker that went away, and can
+    end the process (librdkafka issue 4605).
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._consumer = Consumer(
-            {
-                "bootstrap.servers": settings.kafka_bootstrap_servers,
-                "group.id": DETECT_GROUP,
-                "enable.auto.commit": False,
-            },
-            logger=log,
-        )
+        self._consumer = progress.consumer(settings)
         self._looked = 0.0
         self._lock = asyncio.Lock()
         self._seen: dict[str, Any] | KafkaException = {}
@@ -61,20 +54,12 @@ class Log:
         return self._seen
 
     def _look(self) -> dict[str, Any]:
-        topics = self._consumer.list_topics(timeout=WAIT_S).topics
-        ends: dict[str, int] = {}
-        detected = 0
-        for topic in TOPICS:
-            places = [TopicPartition(topic.name, p) for p in topics[topic.name].partitions]
-            marks = [self._consumer.get_watermark_offsets(place, timeout=WAIT_S) for place in places]
-            ends[topic.name] = sum(high for _, high in marks)
-            if topic is UPLOADED:
-                done = self._consumer.committed(places, timeout=WAIT_S)
-                detected = sum(
-                    place.offset if place.offset >= 0 else low
-                    for place, (low, _) in zip(done, marks, strict=True)
-                )
-        return {"ends": ends, "detected": detected}
+        seen = progress.look(self._consumer, WAIT_S)
+        ends = Counter[str]()
+        for (topic, _), end in seen.ends.items():
+            ends[topic] += end
+        uploads = progress.positions(seen, [UPLOADED.name], seen.detected)
+        return {"ends": ends, "detected": sum(position.done for position in uploads)}
 
 
 def routes(settings: Settings, view: View, kafka: Log) -> APIRouter:

@@ -48,7 +48,6 @@ class View:
         while not self._committed(batch, wanted, offsets, behind):
             log.info("another writer was first; once more")
             self._learn()
-        self._recent.add(wanted)
         return behind
 
     def _committed(self, batch: Batch, wanted: Keys, offsets: Offsets, behind: Offsets) -> bool:
@@ -60,7 +59,8 @@ class View:
             view.execute("BEGIN")
             try:
                 after = lake.snapshot(view) if astray else None
-                rows = insert(view, self._recent.known(view, wanted, astray), batch)
+                known = self._recent.known(view, wanted, astray)
+                rows = insert(view, known, batch)
                 if self._shared and not astray:
                     ledger.wait_for_turns()
                 ledger.advance(view, standing.epoch, offsets, behind, rows=rows, after=after)
@@ -79,6 +79,7 @@ class View:
             except BaseException:
                 _roll_back(view)
                 raise
+        self._recent.add(wanted, known)
         if astray and rows:
             self._standing = standing.next_epoch()
         return True

@@ -20,6 +20,9 @@ CREATE TABLE IF NOT EXISTS lake.failures (
     source_topic VARCHAR, source_partition INTEGER, source_offset BIGINT, message_key BLOB, message_value BLOB,
     headers BLOB, failed_at TIMESTAMPTZ);
 CREATE TABLE IF NOT EXISTS lake.retries (dead_letter_id UUID, image_id UUID, retried_at TIMESTAMPTZ);
+-- Uploads on the log that have no row of their own in `images`, and that the watermark has to know: bytes that are
+-- no record (without an image), and an image's copies on other partitions than its row's.
+CREATE TABLE IF NOT EXISTS lake.unlisted (log_partition INTEGER, log_offset BIGINT, image_id UUID);
 
 -- name: offsets
 CREATE VIEW memory.main.offsets AS
@@ -27,14 +30,14 @@ SELECT topic, "partition", next_offset FROM __ducklake_metadata_lake.circles.off
 WHERE generation = {generation};
 
 -- name: newest_images
-SELECT image_id FROM lake.images ORDER BY image_id DESC LIMIT $most;
+SELECT image_id, log_partition FROM lake.images ORDER BY image_id DESC LIMIT $most;
 
 -- name: newest_detections
 SELECT image_id, model_name, model_version FROM lake.detections ORDER BY image_id DESC LIMIT $most;
 
 -- name: known_images
 -- Which of a batch's images the view has. The range lets files be skipped, as ids are ordered by time.
-SELECT image_id FROM lake.images
+SELECT image_id, log_partition FROM lake.images
 WHERE image_id BETWEEN (SELECT min(image_id) FROM batch) AND (SELECT max(image_id) FROM batch)
   AND image_id IN (SELECT image_id FROM batch);
 
@@ -48,6 +51,43 @@ SELECT dead_letter_id FROM lake.failures WHERE dead_letter_id IN (SELECT dead_le
 
 -- name: known_retries
 SELECT dead_letter_id FROM lake.retries WHERE dead_letter_id IN (SELECT dead_letter_id FROM batch);
+
+-- name: known_unlisted
+SELECT log_partition, log_offset FROM lake.unlisted JOIN batch USING (log_partition, log_offset);
+
+-- name: first_uploads
+-- Where the view begins, by partition.
+SELECT log_partition, min(log_offset)
+FROM (SELECT log_partition, log_offset FROM lake.images UNION ALL SELECT log_partition, log_offset FROM lake.unlisted)
+GROUP BY log_partition;
+
+-- name: first_unresolved
+-- Of some partitions, each within its own range of offsets, the first upload that is neither detected nor failed.
+-- The ranges over all let files be skipped. ANTI JOIN USING, as NOT EXISTS is planned as a loop over all pairs.
+WITH ranges AS (SELECT unnest($partitions) AS log_partition, unnest($begins) AS low, unnest($ends) AS high),
+uploads AS MATERIALIZED (
+    SELECT log_partition, log_offset, image_id
+    FROM (SELECT log_partition, log_offset, image_id FROM lake.images
+          WHERE log_offset >= $low AND log_offset < $high
+          UNION ALL
+          SELECT log_partition, log_offset, image_id FROM lake.unlisted
+          WHERE log_offset >= $low AND log_offset < $high)
+    JOIN ranges USING (log_partition) WHERE log_offset >= low AND log_offset < high),
+images AS MATERIALIZED (SELECT min(image_id) AS low, max(image_id) AS high FROM uploads),
+unresolved AS (
+    SELECT log_partition, log_offset FROM uploads
+    ANTI JOIN (SELECT image_id FROM lake.detections
+               WHERE image_id BETWEEN (SELECT low FROM images) AND (SELECT high FROM images)) USING (image_id)
+    ANTI JOIN (SELECT image_id FROM lake.failures
+               WHERE image_id BETWEEN (SELECT low FROM images) AND (SELECT high FROM images)) USING (image_id)
+    WHERE image_id IS NOT NULL
+    UNION ALL
+    SELECT log_partition, log_offset FROM uploads
+    ANTI JOIN (SELECT source_partition AS log_partition, source_offset AS log_offset FROM lake.failures
+               WHERE source_topic = $topic AND source_offset >= $low AND source_offset < $high)
+        USING (log_partition, log_offset)
+    WHERE image_id IS NULL)
+SELECT log_partition, min(log_offset) FROM unresolved GROUP BY log_partition;
 
 -- name: dead_letters
 -- `failures` with whether each was retried, newest first.

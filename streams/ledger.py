@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -97,6 +98,21 @@ class Ledger:
     def topics(self) -> dict[str, str]:
         """The ids of the topics that the view is folded from."""
         return dict(self._rows("topics"))
+
+    def watermarks(self, topic: str) -> list[tuple[int, int, int | None]]:
+        """Of each partition the next offset to fold, and the watermark known last."""
+        return [(partition, end, known) for partition, end, known in self._rows("watermarks", topic)]
+
+    def raise_watermarks(self, found: Mapping[int, int]) -> None:
+        """Store watermarks by partition where they are above those that another has stored meanwhile."""
+        for partition, watermark in found.items():
+            self._rows("raise_watermark", partition, watermark)
+
+    def last_commit(self) -> datetime | None:
+        """When the lake was changed last."""
+        statement = SQL(STATEMENTS["last_commit"]).format(generation=Identifier(self._generation))
+        ((time,),) = self._catalog.execute(statement).fetchall()
+        return time if isinstance(time, datetime) else None
 
     def begin_epoch(self) -> None:
         """Let no commit succeed that does not know of what was committed until now."""

@@ -22,6 +22,11 @@ CREATE TABLE IF NOT EXISTS circles.topics (
     generation text REFERENCES circles.generations ON DELETE CASCADE, topic text, topic_id text NOT NULL,
     partitions integer NOT NULL, PRIMARY KEY (generation, topic));
 
+-- Watermarks of the uploads, as they were when last asked for. Apart from the offsets, whose rows the fence compares.
+CREATE TABLE IF NOT EXISTS circles.watermarks (
+    generation text REFERENCES circles.generations ON DELETE CASCADE, partition integer, watermark bigint NOT NULL,
+    PRIMARY KEY (generation, partition));
+
 -- Who commits keys that another writer may be adding, too; the others let it go first, until that time at most.
 CREATE TABLE IF NOT EXISTS circles.turns (
     generation text PRIMARY KEY REFERENCES circles.generations ON DELETE CASCADE, writer text NOT NULL,
@@ -143,3 +148,15 @@ DELETE FROM circles.turns WHERE generation = %s AND writer = %s
 
 -- name: turns
 SELECT writer FROM circles.turns WHERE generation = %s AND until > clock_timestamp()
+
+-- name: watermarks
+-- How far a topic is folded, and the watermark known last.
+SELECT partition, next_offset, watermark FROM circles.offsets LEFT JOIN circles.watermarks USING (generation, partition)
+WHERE generation = %s AND topic = %s
+
+-- name: raise_watermark
+INSERT INTO circles.watermarks AS stored VALUES (%s, %s, %s) ON CONFLICT (generation, partition)
+DO UPDATE SET watermark = EXCLUDED.watermark WHERE stored.watermark < EXCLUDED.watermark
+
+-- name: last_commit
+SELECT max(snapshot_time) FROM {generation}.ducklake_snapshot

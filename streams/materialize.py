@@ -18,7 +18,7 @@ import psycopg
 from confluent_kafka import Consumer, KafkaException
 from confluent_kafka import Message as KafkaMessage
 
-from streams import lake, partitions
+from streams import hygiene, lake, partitions
 from streams.codec import Codec
 from streams.commit import View, Writer
 from streams.errors import InvalidRecord, StaleWriter
@@ -42,6 +42,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
     Raises LogTruncated, LogRemade and KafkaException; an absent catalog is waited for.
     """
     codec = Codec.from_url(settings.schema_registry_url)
+    hygiene.warn(settings)
     pause = 0.2
     while not stop.is_set():
         try:

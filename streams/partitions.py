@@ -82,7 +82,7 @@ def begin(
     Raises LogRemade, LogTruncated, KafkaException, psycopg.OperationalError.
     """
     ids = topic_ids(settings)
-    for topic, made in ledger.made_from(ids, counted(consumer)).items():
+    for topic, made in ledger.made_from(ids, counted(consumer, WAIT_S)).items():
         if ids[topic] != made:
             raise LogRemade(
                 f"{topic} was deleted and made anew since the view was folded from it (its id is"
@@ -105,11 +105,11 @@ def begin(
     return offsets
 
 
-def counted(consumer: Consumer) -> dict[str, int]:
+def counted(consumer: Consumer, wait_s: float) -> dict[str, int]:
     """Partitions of each topic. Raises KafkaException, also where a topic is missing."""
     counts = {}
     for topic in TOPICS:
-        found = consumer.list_topics(topic.name, timeout=WAIT_S).topics[topic.name]
+        found = consumer.list_topics(topic.name, timeout=wait_s).topics[topic.name]
         if found.error or not found.partitions:
             raise KafkaException(found.error or f"{topic.name} has no partitions")
         counts[topic.name] = len(found.partitions)

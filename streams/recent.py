@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from heapq import nlargest
 from typing import Any, Generic, TypeVar
 from uuid import UUID
@@ -17,31 +17,35 @@ MOST = 100_000
 """Keys of a table that are kept in memory, at least; at most twice as many."""
 
 Key = TypeVar("Key", UUID, Detected)
+Value = TypeVar("Value")
 
 
-class Window(Generic[Key]):
-    """The newest keys of a table: all of those whose image id is above `floor`."""
+class Window(Generic[Key, Value]):
+    """The newest keys of a table, with what else is asked of them: all whose image id is above `floor`."""
 
-    def __init__(self, keys: Iterable[Key], most: int) -> None:
+    def __init__(self, keys: Mapping[Key, Value], most: int) -> None:
         """keys: the newest of the table, all of them where they are fewer than `most`."""
-        self._keys: set[Key] = set(keys)
+        self._keys: dict[Key, Value] = dict(keys)
         self._most = most
         self.floor = min(map(_image_id, self._keys)) if len(self._keys) >= most else b""
 
     def __len__(self) -> int:
         return len(self._keys)
 
-    def known(self, wanted: Iterable[Key], strays: Set[Key]) -> tuple[set[Key], set[Key]]:
+    def known(self, wanted: Iterable[Key], strays: Set[Key]) -> tuple[dict[Key, Value], set[Key]]:
         """Of some keys those that are in the table, and those that it has to be asked for."""
         asked = {key for key in wanted if _image_id(key) <= self.floor} if self.floor else set[Key]()
-        return self._keys.intersection(wanted), asked | strays
+        return {key: self._keys[key] for key in wanted if key in self._keys}, asked | strays
 
-    def add(self, keys: Iterable[Key]) -> None:
+    def add(self, keys: Mapping[Key, Value]) -> None:
+        """Those that are there already stay as they are."""
         # Older ones are looked up anyway; with them the floor could fall below keys that were let go.
-        self._keys.update(key for key in keys if _image_id(key) > self.floor)
+        for key, value in keys.items():
+            if _image_id(key) > self.floor:
+                self._keys.setdefault(key, value)
         if len(self._keys) >= 2 * self._most:
             self.floor = nlargest(self._most, map(_image_id, self._keys))[-1]
-            self._keys = {key for key in self._keys if _image_id(key) > self.floor}
+            self._keys = {key: value for key, value in self._keys.items() if _image_id(key) > self.floor}
 
 
 class Recent:
@@ -51,8 +55,8 @@ class Recent:
         def newest(table: str) -> list[Any]:
             return view.execute(lake.STATEMENTS[f"newest_{table}"], {"most": most}).fetchall()
 
-        self.images = Window((row[0] for row in newest("images")), most)
-        self.detections = Window(_detected(newest("detections")), most)
+        self.images = Window[UUID, int](dict(newest("images")), most)
+        self.detections = Window(dict.fromkeys(_detected(newest("detections"))), most)
 
     def known(self, view: duckdb.DuckDBPyConnection, wanted: Keys, strays: Keys) -> Keys:
         """Which of `wanted` the view has. strays: those of them that another writer may have added."""
@@ -60,17 +64,37 @@ class Recent:
         def found(table: str, column: str, ids: Iterable[bytes]) -> list[Any]:
             return look_up(view, f"known_{table}", column, list(ids))
 
-        images, old_images = self.images.known(wanted.images, strays.images)
-        detections, old_detections = self.detections.known(wanted.detections, strays.detections)
-        images |= {row[0] for row in found("images", "image_id", (i.bytes for i in old_images))}
-        detections |= set(_detected(found("detections", "image_id", {i for i, _, _ in old_detections})))
+        images, asked_images = self.images.known(wanted.images, strays.images.keys())
+        detections, asked_detections = self.detections.known(wanted.detections, strays.detections)
+        images |= dict(found("images", "image_id", (i.bytes for i in asked_images)))
+        looked_up = _detected(found("detections", "image_id", {i for i, _, _ in asked_detections}))
         failures = found("failures", "dead_letter_id", (i.bytes for i in wanted.failures))
         retries = found("retries", "dead_letter_id", (i.bytes for i in wanted.retries))
-        return Keys(images, detections, {row[0] for row in failures}, {row[0] for row in retries})
+        return Keys(
+            images, {*detections, *looked_up}, {row[0] for row in failures}, {row[0] for row in retries},
+            _unlisted(view, wanted, images),
+        )  # fmt: skip
 
-    def add(self, committed: Keys) -> None:
-        self.images.add(committed.images)
-        self.detections.add(committed.detections)
+    def add(self, committed: Keys, known: Keys) -> None:
+        """Keys that the view has now, of which it had those `known` before."""
+        self.images.add(committed.images | known.images)
+        self.detections.add(dict.fromkeys(committed.detections))
+
+
+def _unlisted(
+    view: duckdb.DuckDBPyConnection, wanted: Keys, images: Mapping[UUID, int]
+) -> dict[tuple[int, int], UUID | None]:
+    """Which places the view has; it is asked only for uploads that are no first copy of their image."""
+    maybe = {
+        place: image_id
+        for place, image_id in wanted.unlisted.items()
+        if image_id is None or images.get(image_id, wanted.images[image_id]) != place[0]
+    }
+    if not maybe:
+        return {}
+    partitions, offsets = (pa.array(part) for part in zip(*maybe, strict=True))
+    batch = pa.table({"log_partition": partitions, "log_offset": offsets})
+    return {place: maybe[place] for place in lake.with_batch(view, batch, lake.STATEMENTS["known_unlisted"])}
 
 
 def look_up(view: duckdb.DuckDBPyConnection, statement: str, column: str, ids: list[bytes]) -> list[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import orjson
@@ -125,3 +126,14 @@ def failure_rows(failures: Sequence[ImageFailed]) -> pa.Table:
 
 def retry_rows(retries: Sequence[DeadLetterRetried]) -> pa.Table:
     return _columns(retries, dead_letter_id=_UUID, image_id=_UUID, retried_at=_TIME)
+
+
+def unlisted_rows(unlisted: Sequence[tuple[Place, UUID | None]]) -> pa.Table:
+    """Uploads without a row of their own in `images`, each with its image where it has one."""
+    return pa.table(
+        {
+            "log_partition": pa.array([place.partition for place, _ in unlisted], _INT),
+            "log_offset": pa.array([place.offset for place, _ in unlisted], _LONG),
+            "image_id": _array([image_id for _, image_id in unlisted], _UUID),
+        }
+    )

@@ -26,7 +26,15 @@ from streams.records import (
     dead_letter,
     dead_letter_id,
 )
-from streams.rows import Headers, detection_rows, failure_rows, image_rows, object_rows, retry_rows
+from streams.rows import (
+    Headers,
+    detection_rows,
+    failure_rows,
+    image_rows,
+    object_rows,
+    retry_rows,
+    unlisted_rows,
+)
 from streams.topics import UPLOADED
 
 STAGE = "materialize"
@@ -61,12 +69,16 @@ class Batch:
 
 @dataclass(slots=True)
 class Keys:
-    """Keys of rows: those a batch may add, or some of them."""
+    """Keys of rows: those a batch may add, or some of them.
 
-    images: set[UUID] = field(default_factory=set)
+    images: each with the partition of its row. unlisted: partition and offset, each with its image or None.
+    """
+
+    images: dict[UUID, int] = field(default_factory=dict)
     detections: set[Detected] = field(default_factory=set)
     failures: set[UUID] = field(default_factory=set)
     retries: set[UUID] = field(default_factory=set)
+    unlisted: dict[tuple[int, int], UUID | None] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.images or self.detections or self.failures or self.retries)
@@ -76,21 +88,35 @@ def fold(known: Keys, batch: Batch) -> Rows:
     """The rows that a batch adds to a view which has `known`; a key's first message wins.
 
     Bytes on `images.uploaded` that are no record are left to the detect stage, which reads the same
-    topic and sends their dead letter; on any other topic they become a failure here.
+    topic and sends their dead letter; here only their place is kept. On any other topic they become a
+    failure. Of an image's copies those on its own partition, behind it, leave nothing.
     """
     images: list[tuple[Message, ImageUploaded]] = []
     failures: list[ImageFailed] = []
     retries: list[DeadLetterRetried] = []
-    seen = Keys(set(known.images), set(known.detections), set(known.failures), set(known.retries))
+    unlisted: list[tuple[Message, UUID | None]] = []
+    seen = Keys(
+        dict(known.images),
+        set(known.detections),
+        set(known.failures),
+        set(known.retries),
+        dict(known.unlisted),
+    )
     for message in batch.messages:
         record = message.record
         if isinstance(record, InvalidRecord):
             if message.topic == UPLOADED.name:
+                if _unlisted(seen, message, None):
+                    unlisted.append((message, None))
                 continue
             record = dead_letter(STAGE, message, message.headers, record, message.timestamp)
         if isinstance(record, ImageUploaded):
-            if _first(seen.images, record.image_id):
+            partition = seen.images.get(record.image_id)
+            if partition is None:
+                seen.images[record.image_id] = message.partition
                 images.append((message, record))
+            elif partition != message.partition and _unlisted(seen, message, record.image_id):
+                unlisted.append((message, record.image_id))
         elif isinstance(record, ImageFailed):
             if _first(seen.failures, record.dead_letter_id):
                 failures.append(record)
@@ -106,6 +132,7 @@ def fold(known: Keys, batch: Batch) -> Rows:
         "objects": object_rows(batch.detections, new),
         "failures": failure_rows(failures),
         "retries": retry_rows(retries),
+        "unlisted": unlisted_rows(unlisted),
     }
     return {name: rows for name, rows in tables.items() if rows.num_rows}
 
@@ -123,11 +150,14 @@ def keys_of(messages: Iterable[Message]) -> Keys:
     for message in messages:
         record = message.record
         if isinstance(record, ImageUploaded):
-            found.images.add(record.image_id)
+            found.images.setdefault(record.image_id, message.partition)
+            found.unlisted[message.partition, message.offset] = record.image_id
         elif isinstance(record, DeadLetterRetried):
             found.retries.add(record.dead_letter_id)
         elif isinstance(record, ImageFailed):
             found.failures.add(record.dead_letter_id)
+        elif isinstance(record, InvalidRecord) and message.topic == UPLOADED.name:
+            found.unlisted[message.partition, message.offset] = None
         elif isinstance(record, InvalidRecord):
             found.failures.add(dead_letter_id(STAGE, message.topic, message.partition, message.offset))
     return found
@@ -144,6 +174,13 @@ def shared(texts: Texts) -> list[str]:
     encoded = texts.array().dictionary_encode()
     each = encoded.dictionary.to_pylist()
     return [each[i] for i in encoded.indices.to_pylist()]
+
+
+def _unlisted(seen: Keys, message: Message, image_id: UUID | None) -> bool:
+    place = (message.partition, message.offset)
+    new = place not in seen.unlisted
+    seen.unlisted[place] = image_id
+    return new
 
 
 def _first(seen: set[Any], key: Any) -> bool:

@@ -28,6 +28,7 @@ VOCABULARY = {
         "process",
         "schemas",
         "statements",
+        "progress",
     )
 }
 

@@ -6,13 +6,13 @@ import random
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 import numpy as np
 import pyarrow as pa
 import uuid_utils.compat as uuids
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from streams import lake
 from streams.codec import Codec
@@ -28,13 +28,15 @@ from streams.records import (
     key_of,
     object_ids,
 )
+from streams.rows import unlisted_rows
 from streams.settings import Settings
-from streams.topics import DETECTED, FAILED, LIBRDKAFKA, TOPICS, UPLOADED
-from streams.views import Keys, fold
+from streams.topics import LIBRDKAFKA, TOPICS, UPLOADED
+from streams.views import Keys, Message, fold
 
 COPIES, STRAYS = 0.10, 0.10
 """Of the messages how many come once more; of these how many on any partition."""
 BLOCK = 200
+PLACE = ("log_partition", "log_offset")
 
 
 class Sent(NamedTuple):
@@ -53,7 +55,7 @@ def messages(chance: random.Random) -> Iterator[Sent]:
             topic = next(topic for topic in TOPICS if isinstance(record, topic.records))
             yield Sent(topic.name, key_of(record), codec.encode(record))
         if number % 150 == 0:
-            yield Sent(chance.choice([DETECTED, FAILED]).name, b"k", chance.randbytes(20))
+            yield Sent(chance.choice(TOPICS).name, b"k", chance.randbytes(20))
 
 
 def _about(chance: random.Random, image_id: UUID, number: int) -> Iterator[Record]:
@@ -112,23 +114,38 @@ class Feed:
 
 def differences(settings: Settings) -> dict[str, int]:
     """Rows that the view lacks or has too many, by table, against the whole log folded at once."""
-    expected, places = _folded_at_once(settings)
+    expected, uploads = _folded_at_once(settings)
     found = {}
     with lake.connect(settings, read_only=True) as view:
+        # Of an image's copies on several partitions any may be folded first; the others are unlisted.
+        came = {
+            row[0].bytes: (row[1], row[2])
+            for row in view.execute("SELECT image_id, log_partition, log_offset FROM lake.images").fetchall()
+        }
+        first: dict[tuple[bytes | None, int], int] = {}
+        for image_id, places in uploads.items():
+            for at in sorted(places, key=lambda at: at.offset):
+                first.setdefault((image_id, at.partition), at.offset)
+        found["images of another place"] = sum(first.get((i, p)) != o for i, (p, o) in came.items())
+        expected["unlisted"] = unlisted_rows(
+            [
+                (at, UUID(bytes=image_id) if image_id else None)
+                for image_id, places in uploads.items()
+                for at in places
+                if image_id is None or at.partition != came.get(image_id, (None,))[0]
+            ]
+        )
         for table, rows in expected.items():
             view.register("expected", rows)
-            columns = [name for name in rows.column_names if name not in ("log_partition", "log_offset")]
+            columns = [name for name in rows.column_names if table == "unlisted" or name not in PLACE]
             wanted, there = (view.table(name).select(*columns) for name in ("expected", f"lake.{table}"))
             found[f"{table} lost"] = len(wanted.except_(there))
             found[f"{table} double or wrong"] = len(there.except_(wanted))
-        came = view.execute("SELECT image_id, log_partition, log_offset FROM lake.images").fetchall()
-    # Of copies on several partitions any may be folded first.
-    found["images from elsewhere"] = sum(row[1:] not in places[row[0].bytes] for row in came)
     return found
 
 
-def _folded_at_once(settings: Settings) -> tuple[dict[str, pa.Table], dict[bytes, set[tuple[int, int]]]]:
-    """The view's tables, and where each image's first message is on each partition."""
+def _folded_at_once(settings: Settings) -> tuple[dict[str, pa.Table], dict[bytes | None, list[Message]]]:
+    """The view's tables, and where each image's uploads are; of None those that are no record."""
     consumer = Consumer(
         {
             "bootstrap.servers": settings.kafka_bootstrap_servers,
@@ -139,19 +156,17 @@ def _folded_at_once(settings: Settings) -> tuple[dict[str, pa.Table], dict[bytes
     )
     with lake.catalog(settings) as catalog:
         ends = Ledger(catalog, lake.live(settings)).stored()
-    log: list[Message] = []
+    log: list[Any] = []
     consumer.assign([TopicPartition(topic, partition, 0) for topic, partition in ends])
     while len(log) < sum(ends.values()):
         log += consumer.consume(10_000, 10)
     consumer.close()
     log.sort(key=place)
     batch = decoded(log, Codec())
-    places: dict[bytes, set[tuple[int, int]]] = defaultdict(set)
-    first: set[tuple[bytes, int]] = set()
+    uploads: dict[bytes | None, list[Message]] = defaultdict(list)
     for message in batch.messages:
         if isinstance(message.record, ImageUploaded):
-            at = message.record.image_id.bytes, message.partition
-            if at not in first:
-                first.add(at)
-                places[at[0]].add((message.partition, message.offset))
-    return dict(fold(Keys(), batch)), places
+            uploads[message.record.image_id.bytes].append(message)
+        elif message.topic == UPLOADED.name:
+            uploads[None].append(message)
+    return dict(fold(Keys(), batch)), uploads

@@ -90,10 +90,10 @@ def read_all(settings: Settings, topic: Topic) -> list[Record]:
     return found
 
 
-def limit_messages(settings: Settings, topic: Topic, max_bytes: int) -> None:
-    """Make the broker refuse larger messages on a topic."""
+def alter(settings: Settings, topic: Topic, name: str, value: object) -> None:
+    """Change a setting of a topic."""
     admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers, "log_level": 0})
-    entry = ConfigEntry("max.message.bytes", str(max_bytes), incremental_operation=AlterConfigOpType.SET)
+    entry = ConfigEntry(name, str(value), incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.TOPIC, topic.name, incremental_configs=[entry])
     for future in admin.incremental_alter_configs([resource]).values():
         future.result()

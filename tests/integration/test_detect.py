@@ -15,7 +15,7 @@ from streams.records import ImageFailed, ImageUploaded
 from streams.settings import Settings
 from streams.topics import DETECT_GROUP, DETECTED, FAILED, UPLOADED
 from tests.integration.conftest import Fresh
-from tests.integration.flow import limit_messages, picture, produce, read_all, stages, uploaded, wait_until
+from tests.integration.flow import alter, picture, produce, read_all, stages, uploaded, wait_until
 from tests.integration.model_server import CIRCLE, model_server
 
 
@@ -134,14 +134,14 @@ def test_an_outcome_that_the_broker_refuses_keeps_its_event_on_the_log(fresh: Fr
     """Trap 4: an un-awaited send that fails would be logged, and its source offset committed."""
     with model_server() as model:
         settings = fresh(model_server_url=model.url)
-        limit_messages(settings, DETECTED, 100)
+        alter(settings, DETECTED, "max.message.bytes", 100)
         model.release.set()
         with stages(settings, "worker"):
             produce(settings, UPLOADED, *stored(settings, 4))
             log = settings.data_dir / "logs" / "worker.log"
             wait_until(lambda: log.read_text().count("MessageSizeTooLarge") >= 2)
             assert committed(settings) == 0
-            limit_messages(settings, DETECTED, 1_000_000)
+            alter(settings, DETECTED, "max.message.bytes", 1_000_000)
             wait_until(lambda: len(set(images_of(settings))) == 4)
 
 

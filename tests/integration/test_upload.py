@@ -17,7 +17,7 @@ from streams.records import Record
 from streams.settings import Settings
 from streams.store import Store
 from streams.topics import UPLOADED
-from tests.integration.flow import limit_messages, picture, read_all
+from tests.integration.flow import alter, picture, read_all
 
 
 class Crash(BaseException):
@@ -99,13 +99,13 @@ def test_uploads_of_the_same_bytes_at_the_same_moment_are_one_image(settings: Se
 
 
 def test_a_log_that_refuses_is_said_and_the_bytes_may_come_again(settings: Settings) -> None:
-    limit_messages(settings, UPLOADED, 100)
+    alter(settings, UPLOADED, "max.message.bytes", 100)
 
     async def uploads() -> UUID:
         async with gateway(settings) as ready:
             with pytest.raises(LogUnavailable, match="MessageSizeTooLarge"):
                 await ready.accept(picture(4))
-            limit_messages(settings, UPLOADED, 1_000_000)
+            alter(settings, UPLOADED, "max.message.bytes", 1_000_000)
             return await ready.accept(picture(4))
 
     assert asyncio.run(uploads()) == read_all(settings, UPLOADED)[0].image_id

@@ -93,6 +93,15 @@ def test_circles_found_are_those_of_the_ground_truth(demo: Demo) -> None:
     assert len(found) - right <= 3
 
 
+def test_status_comes_to_say_that_nothing_waits(demo: Demo) -> None:
+    """The worker commits once a second."""
+    deadline = time.monotonic() + 30
+    while "nothing waits" not in (shown := demo.circles("status")).stdout:
+        assert (shown.returncode, time.monotonic() < deadline) == (0, True), shown
+    assert shown.stdout.count("images.uploaded ") == 2
+    assert "does not run" not in shown.stdout
+
+
 def test_a_second_up_on_the_same_folder_says_that_one_is_running(demo: Demo) -> None:
     second = demo.circles("up")
     assert second.returncode == 1

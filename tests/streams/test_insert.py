@@ -10,20 +10,24 @@ import pytest
 from hypothesis import given, settings
 
 from streams.commit import insert
+from streams.errors import InvalidRecord
 from streams.lake import STATEMENTS
 from streams.recent import Recent
 from streams.records import Record
+from streams.topics import UPLOADED
 from streams.views import Keys, Message, fold, keys
 from tests.examples import batch, detected, failed, message, retried, uploaded
 from tests.streams.strategies import RECORDS, batches, law, logs
 
-TABLES = ("images", "detections", "objects", "failures", "retries")
+TABLES = ("images", "detections", "objects", "failures", "retries", "unlisted")
 few = settings(law, max_examples=15)
 EVERY = [
     message(uploaded(attributes={"lane": "3", "": ""}), offset=4),
     message(detected()),
     message(failed(key=b"k", value=bytes(range(256)), headers=(("a", b"'}"), ("a", None)))),
     message(retried()),
+    message(uploaded(), partition=1, offset=5),
+    message(InvalidRecord("no framing"), UPLOADED),
 ]
 
 
@@ -67,8 +71,9 @@ def test_any_cut_into_transactions_gives_the_same_tables(log: list[Message], dat
             if data.draw(st.booleans()):
                 recent = Recent(cut, most=data.draw(st.integers(1, 3)))
             wanted = keys(batch(part))
-            insert(cut, recent.known(cut, wanted, Keys()), batch(part))
-            recent.add(wanted)
+            known = recent.known(cut, wanted, Keys())
+            insert(cut, known, batch(part))
+            recent.add(wanted, known)
         for table in TABLES:
             assert sorted(map(repr, rows(cut, table))) == sorted(map(repr, rows(whole, table)))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import hypothesis.strategies as st
 from hypothesis import example, given, settings
 
@@ -17,10 +19,10 @@ KEYS = st.tuples(
 STEPS = st.lists(st.tuples(st.sets(KEYS, max_size=6), st.booleans()), max_size=8)
 
 
-def reloaded(table: set[Detected], most: int) -> Window[Detected]:
+def reloaded(table: set[Detected], most: int) -> Window[Detected, None]:
     """A window over the newest rows of a table, as it is made at a start."""
     newest = sorted(table, key=lambda key: key[0], reverse=True)[:most]
-    return Window(newest, most)
+    return Window(dict.fromkeys(newest), most)
 
 
 NEW, OLD = (b"\1", "circles", "1"), {(b"\0", "circles", "1"), (b"\0", "circles", "2")}
@@ -36,25 +38,33 @@ def test_no_key_is_forgotten_and_none_made_up(
     window = reloaded(table, most)
     for committed, restarted in steps:
         table |= committed
-        window.add(committed)
+        window.add(dict.fromkeys(committed))
         if restarted:
             window = reloaded(table, most)
         known, asked = window.known(wanted, set())
-        assert known <= table
-        assert wanted & table <= known | asked
+        assert known.keys() <= table
+        assert wanted & table <= known.keys() | asked
 
 
 def test_what_is_newer_than_all_in_memory_is_never_asked_for() -> None:
-    window = Window[Detected]([], 10)
+    window = Window[Detected, None]({}, 10)
     for number in range(100):
         key = (bytes([number]), "circles", "1")
-        assert window.known({key}, set()) == (set(), set())
-        window.add({key})
-    assert window.known({(b"\x01", "circles", "1")}, set()) == (set(), {(b"\x01", "circles", "1")})
+        assert window.known({key}, set()) == ({}, set())
+        window.add({key: None})
+    assert window.known({(b"\x01", "circles", "1")}, set()) == ({}, {(b"\x01", "circles", "1")})
+
+
+def test_what_was_known_of_a_key_first_stays() -> None:
+    """An image's row is where its first copy was."""
+    window = Window[UUID, int]({UUID(int=1): 3}, 10)
+    window.add({UUID(int=1): 4, UUID(int=2): 5})
+    window.add({UUID(int=2): 6})
+    assert window.known([UUID(int=1), UUID(int=2)], set()) == ({UUID(int=1): 3, UUID(int=2): 5}, set())
 
 
 def test_a_window_is_bounded_whatever_comes() -> None:
-    window = Window[Detected]([], 10)
+    window = Window[Detected, None]({}, 10)
     for number in range(1000):
-        window.add({(number.to_bytes(2), "circles", version) for version in ("1", "2")})
+        window.add({(number.to_bytes(2), "circles", version): None for version in ("1", "2")})
         assert len(window) < 2 * 10

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import hypothesis.strategies as st
@@ -26,12 +27,13 @@ def keys_of_rows(rows: Rows) -> Keys:
         return {tuple(row[n] for n in names) if len(names) > 1 else row[names[0]] for row in found}
 
     return Keys(
-        images=column("images", "image_id"),
+        images=dict(column("images", "image_id", "log_partition")),
         detections={
             (i.bytes, *m) for i, *m in column("detections", "image_id", "model_name", "model_version")
         },
         failures=column("failures", "dead_letter_id"),
         retries=column("retries", "dead_letter_id"),
+        unlisted=dict.fromkeys(column("unlisted", "log_partition", "log_offset")),
     )
 
 
@@ -42,10 +44,11 @@ def folded(cut: Sequence[Sequence[Message]]) -> Tables:
         wanted = keys(batch(part))
         rows = fold(
             Keys(
-                wanted.images & have.images,
+                {i: have.images[i] for i in wanted.images.keys() & have.images.keys()},
                 wanted.detections & have.detections,
                 wanted.failures & have.failures,
                 wanted.retries & have.retries,
+                dict.fromkeys(wanted.unlisted.keys() & have.unlisted.keys()),
             ),
             batch(part),
         )
@@ -56,6 +59,7 @@ def folded(cut: Sequence[Sequence[Message]]) -> Tables:
         have.detections |= new.detections
         have.failures |= new.failures
         have.retries |= new.retries
+        have.unlisted |= new.unlisted
     return dict(tables)
 
 
@@ -100,7 +104,24 @@ def test_a_keys_first_message_wins(log: list[Message]) -> None:
 @given(logs())
 def test_every_message_has_its_row_but_an_upload_that_cannot_be_read(log: list[Message]) -> None:
     told = [m for m in log if not (m.topic == UPLOADED.name and isinstance(m.record, InvalidRecord))]
-    assert keys_of_rows(fold(Keys(), batch(log))) == keys(batch(told))
+    assert replace(keys_of_rows(fold(Keys(), batch(log))), unlisted={}) == replace(
+        keys(batch(told)), unlisted={}
+    )
+
+
+@law
+@given(logs())
+def test_every_upload_is_its_images_row_or_behind_one_on_its_partition_or_a_stray(log: list[Message]) -> None:
+    tables = folded([log])
+    rows = {(row["image_id"], row["log_partition"]) for row in tables.get("images", [])}
+    expected = {
+        (sent.partition, sent.offset, image_id)
+        for sent in log
+        if sent.topic == UPLOADED.name
+        and ((image_id := getattr(sent.record, "image_id", None)), sent.partition) not in rows
+    }
+    unlisted = [(s["log_partition"], s["log_offset"], s["image_id"]) for s in tables.get("unlisted", [])]
+    assert sorted(unlisted, key=repr) == sorted(expected, key=repr)
 
 
 @law
@@ -123,8 +144,22 @@ def test_a_detections_circles_are_the_rows_of_its_objects(log: list[Message]) ->
     assert counts == [len(record.circles) for record in first.values()]
 
 
-def test_an_upload_that_cannot_be_read_is_left_to_the_detect_stage() -> None:
-    assert fold(Keys(), batch([message(InvalidRecord("no framing"), UPLOADED)])) == {}
+def test_of_an_upload_that_cannot_be_read_only_its_place_is_kept() -> None:
+    unreadable = message(InvalidRecord("no framing"), UPLOADED, partition=2, offset=7)
+    rows = fold(Keys(), batch([unreadable, unreadable]))
+    assert {name: table.to_pylist() for name, table in rows.items()} == {
+        "unlisted": [{"log_partition": 2, "log_offset": 7, "image_id": None}]
+    }
+
+
+def test_a_copy_leaves_nothing_on_its_images_partition_and_its_place_on_another() -> None:
+    log = [message(uploaded(), partition=p, offset=offset) for offset, p in enumerate((1, 1, 2))]
+    rows = fold(Keys(), batch(log))
+    assert rows["images"]["log_offset"].to_pylist() == [0]
+    stray = {"log_partition": 2, "log_offset": 2, "image_id": uploaded().image_id}
+    assert rows["unlisted"].to_pylist() == [stray]
+    later = fold(Keys(images={uploaded().image_id: 1}), batch(log[1:]))
+    assert {name: table.to_pylist() for name, table in later.items()} == {"unlisted": [stray]}
 
 
 def test_a_detection_that_cannot_be_read_is_a_failure_with_all_of_its_bytes() -> None:
@@ -158,7 +193,7 @@ def test_an_image_without_circles_is_detected_and_has_no_objects() -> None:
 
 def test_nothing_folds_to_nothing() -> None:
     assert fold(Keys(), batch([])) == {}
-    assert fold(Keys(images={uploaded().image_id}), batch([message(uploaded())])) == {}
+    assert fold(Keys(images={uploaded().image_id: 0}), batch([message(uploaded())])) == {}
 
 
 @law
