@@ -6,14 +6,19 @@ retention for minutes.
 
 from __future__ import annotations
 
+import statistics
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import psycopg
 
 from bench import events
-from bench.measure import Figure, Say, median
+from bench.measure import Figure, Say, interleaved, median, ratio
 from bench.stack import fresh_view, infrastructure
 from streams import lake
 from streams.commit import View
@@ -24,6 +29,9 @@ from streams.topics import DETECTED
 
 COMMITS, TURN, EVENTS = 3_600, 10, 5
 PART = COMMITS // 6
+ROUNDS = 9
+AT = (DETECTED.name, 0)
+IN_THE_FOLDER = "Parquet files in the folder"
 COUNTS = {
     "files of objects": "SELECT count(*) FROM {g}.ducklake_data_file WHERE table_id = 3",
     "files of all tables": "SELECT count(*) FROM {g}.ducklake_data_file",
@@ -34,51 +42,73 @@ COUNTS = {
 }
 
 
+class Writer:
+    """Commits detections to a view, a few at a time, and times it."""
+
+    def __init__(self, view: duckdb.DuckDBPyConnection, ledger: Ledger) -> None:
+        self._view, self._offset = View(view, ledger, shared=False), 0
+        ledger.add({AT: 0})
+
+    def commit(self) -> float:
+        """How long it took, in milliseconds."""
+        batch = events.batch(EVENTS)
+        before, self._offset = self._offset, self._offset + EVENTS
+        began = time.perf_counter()
+        self._view.commit(batch, {AT: before}, {AT: self._offset})
+        return 1e3 * (time.perf_counter() - began)
+
+
+@contextmanager
+def writer(settings: Settings) -> Iterator[Writer]:
+    """Of a view that is empty at first."""
+    generation = lake.create(settings)
+    with lake.connect(settings, read_only=False) as view, lake.catalog(settings) as catalog:
+        yield Writer(view, Ledger(catalog, generation))
+
+
 def run(say: Say) -> list[Figure]:
     with infrastructure() as settings:
         short = settings.model_copy(update={"file_grace_s": 15, "snapshot_retention_s": 30})
-        return _hour(fresh_view(short), say)
+        aged, empty = fresh_view(short), fresh_view(short)
+        with writer(aged) as ours, writer(empty) as new:
+            figures = _hour(aged, ours, say)
+            say("in turn with a view that is empty")
+            rounds = interleaved(
+                ROUNDS, {"aged": partial(_several, ours), "empty": partial(_several, new)}, say
+            )
+    after = ratio("a commit after the hour", rounds["aged"], rounds["empty"], "one to an empty view")
+    return [*figures, after]
 
 
-def _hour(settings: Settings, say: Say) -> list[Figure]:
-    generation = lake.create(settings)
+def _several(writer: Writer) -> float:
+    return statistics.median(writer.commit() for _ in range(20))
+
+
+def _hour(settings: Settings, ours: Writer, say: Say) -> list[Figure]:
+    generation = lake.live(settings)
     folder = Path(settings.lake_path, generation)
     took: list[float] = []
     turns: list[float] = []
-    counts: dict[str, list[float]] = {name: [] for name in (*COUNTS, "Parquet files in the folder")}
+    counts: dict[str, list[float]] = {name: [] for name in (*COUNTS, IN_THE_FOLDER)}
     committed = merged = 0
-    at = (DETECTED.name, 0)
-    with (
-        lake.connect(settings, read_only=False) as view,
-        lake.catalog(settings) as catalog,
-        maintenance(settings, generation) as upkeep,
-    ):
-        ledger = Ledger(catalog, generation)
-        ledger.add({at: 0})
-        writer = View(view, ledger, shared=False)
-        for number in range(COMMITS):
-            batch = events.batch(EVENTS)
-            offset = number * EVENTS
-            began = time.perf_counter()
-            writer.commit(batch, {at: offset}, {at: offset + EVENTS})
-            took.append(1e3 * (time.perf_counter() - began))
-            if number % TURN == TURN - 1:
-                committed += _newest_bytes(catalog, generation)
-                _count(catalog, generation, counts)
+    with maintenance(settings, generation) as upkeep:
+        for number in range(1, COMMITS + 1):
+            took.append(ours.commit())
+            if number % TURN == 0:
+                committed += _newest_bytes(upkeep.catalog, generation)
+                _count(upkeep.catalog, generation, counts)
                 began = time.perf_counter()
-                steps = list(upkeep.steps(settings, thorough=number % PART == PART - 1))
+                steps = list(upkeep.steps(settings, thorough=number % PART == 0))
                 turns.append(1e3 * (time.perf_counter() - began))
                 merged += sum(step.size_bytes for step in steps)
-            if number % PART == PART - 1:
-                counts["Parquet files in the folder"].append(sum(1 for _ in folder.rglob("*.parquet")))
-                say(f"{number + 1:,} commits: {counts['files of objects'][-1]:.0f} files of objects")
+            if number % PART == 0:
+                counts[IN_THE_FOLDER].append(sum(1 for _ in folder.rglob("*.parquet")))
+                say(f"{number:,} commits: {counts['files of objects'][-1]:.0f} files of objects")
     return [
         *(Figure(f"{name}, most", "", max(c), min(c), max(c), len(c)) for name, c in counts.items()),
-        median("a commit, the first sixth", "ms", took[:PART]),
-        median("a commit, the last sixth", "ms", took[-PART:]),
+        median("a commit", "ms", took),
         median("a turn of maintenance", "ms", turns),
-        median("a turn of maintenance, the slowest", "ms", [max(turns)]),
-        median("of the time", "ratio", [sum(turns) / (sum(turns) + sum(took))]),
+        median("its share of the time", "ratio", [sum(turns) / (sum(turns) + sum(took))]),
         median("bytes merged for each committed", "ratio", [merged / committed]),
     ]
 
