@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -54,12 +53,11 @@ def kept(view: duckdb.DuckDBPyConnection, generation: str) -> list[File]:
     written = sorted({note["path"] for note in notes if note["op"] == "WRITE"})
     if not written:
         return []
-    folders = {path.rpartition("/")[0] for path in written if "://" not in path}
     try:
-        with ThreadPoolExecutor() as threads:  # they all wait for one disk, which does them together
-            synced = threads.map(_flush_folder, map(Path, folders))
-            digests = list(threads.map(_durable, written))
-            list(synced)
+        digests = [_durable(path) for path in written]
+        for folder in {Path(path).parent for path in written if "://" not in path}:
+            _fsync(folder)
+            _flush_above(folder)
     except (OSError, BaseError) as error:
         raise duckdb.IOException(f"{generation}: new files are not durable: {error}") from error
     inside = f"/{generation}/"
@@ -98,11 +96,6 @@ def _durable(path: str) -> tuple[int, str]:
         with Path(path).open("rb") as file:
             os.fsync(file.fileno())
     return digest(path)
-
-
-def _flush_folder(folder: Path) -> None:
-    _fsync(folder)
-    _flush_above(folder)
 
 
 @cache
