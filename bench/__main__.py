@@ -18,6 +18,7 @@ from bench import (
     lookup,
     maintain,
     model,
+    rebuild,
     scrub,
     server,
     size,
@@ -39,6 +40,7 @@ BENCHMARKS: dict[str, Callable[[Say], list[Figure]]] = {
     "maintain": maintain.run,
     "scrub": scrub.run,
     "watermarks": watermarks.run,
+    "rebuild": rebuild.run,
 }
 
 

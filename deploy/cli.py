@@ -17,6 +17,7 @@ from deploy.evaluate import evaluate
 from deploy.export import export
 from deploy.find import find
 from deploy.maintain import maintain
+from deploy.rebuild import rebuild, views
 from deploy.scrub import scrub
 from deploy.status import status
 from deploy.terminal import console, failure
@@ -37,6 +38,8 @@ cli.command()(export)
 cli.command()(maintain)
 cli.command()(scrub)
 cli.command()(status)
+cli.command()(rebuild)
+cli.add_typer(views, name="views")
 
 
 @cli.command()
@@ -163,12 +166,13 @@ def _expected() -> tuple[type[Exception], ...]:
     from deploy.local.folder import AlreadyRunning
     from deploy.local.process import CommandFailed
     from deploy.local.service import ServiceFailed
-    from streams.errors import LakeRefused, LogUnavailable
+    from streams import errors
 
     return (
         MissingSetting, ValueError, FileNotFoundError, duckdb.Error, httpx.HTTPError, KafkaException,
-        psycopg.OperationalError, BaseError, LakeRefused, LogUnavailable, AlreadyRunning, CommandFailed,
-        ServiceFailed,
+        psycopg.OperationalError, BaseError, errors.LogUnavailable, errors.LogTruncated, errors.LogRemade,
+        errors.RegistryUnavailable, errors.StaleWriter, errors.GenerationInUse, errors.ViewsDiffer,
+        errors.LakeRefused, AlreadyRunning, CommandFailed, ServiceFailed,
     )  # fmt: skip
 
 

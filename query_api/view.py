@@ -64,15 +64,14 @@ class View:
 
     async def _watch(self) -> None:
         """While someone waits: at each new snapshot, wake those whose image it has."""
-        seen = None
         while self._waiting:
             try:
                 async with await psycopg.AsyncConnection.connect(
                     self._settings.catalog_url.get_secret_value(), autocommit=True, connect_timeout=3
                 ) as catalog:
-                    generation = await asyncio.to_thread(self._live)
+                    generation, seen = await asyncio.to_thread(self._live), None
                     snapshot = SQL(SNAPSHOT).format(generation=Identifier(generation))
-                    while self._waiting and generation == self._generation:
+                    while self._waiting and generation == await self._still(generation):
                         (newest,) = (await (await catalog.execute(snapshot)).fetchall())[0]
                         if newest == seen:
                             await asyncio.sleep(0.01)
@@ -118,6 +117,11 @@ class View:
         """The generation that is read from now on."""
         self._attached()
         return self._generation
+
+    async def _still(self, generation: str) -> str:
+        """The generation that is read, looked up when that is due: one that was retired changes no more."""
+        due = time.monotonic() - self._looked > LOOK_S
+        return await asyncio.to_thread(self._live) if due else generation
 
     def _forget(self, connection: duckdb.DuckDBPyConnection | None) -> None:
         with self._lock:

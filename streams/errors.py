@@ -67,3 +67,11 @@ class LogTruncated(Exception):
 
 class LogRemade(Exception):
     """A topic is not the one that the view was folded from. The fold refuses to go on."""
+
+
+class GenerationInUse(Exception):
+    """A generation is live, or another process builds or reads it. It is left as it is."""
+
+
+class ViewsDiffer(Exception):
+    """A rebuilt view is not equal to the live one. It is kept, and the live one stays live."""

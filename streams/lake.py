@@ -40,13 +40,9 @@ def connect(
     connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
     # Its default of 4 makes DuckLake log in anew for nearly every query of a busy process.
     connection.execute("SET pg_pool_max_connections = 16")
-    folder = f"{settings.lake_path}/{generation}"
-    options = f"DATA_PATH {quoted(folder + '/')}, METADATA_SCHEMA {quoted(generation)}"
-    options += ", READ_ONLY" if read_only else f", DATA_INLINING_ROW_LIMIT {INLINED_ROWS}"
-    where = quoted("ducklake:postgres:" + settings.catalog_url.get_secret_value())
     try:
         lake_files.reach(connection, settings.lake_path)
-        connection.execute(f"ATTACH {where} AS lake ({options})")
+        attach(connection, settings, generation, read_only=read_only)
         connection.execute(STATEMENTS["offsets"].format(generation=quoted(generation)))
         if not read_only:
             manifest.record(connection)
@@ -57,6 +53,26 @@ def connect(
         connection.close()
         raise
     return connection
+
+
+def attach(
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    generation: str,
+    name: str = "lake",
+    *,
+    read_only: bool,
+) -> None:
+    """Attach a generation to a connection. Raises duckdb.Error, which may quote the password."""
+    options = f"DATA_PATH {quoted(place(settings, generation) + '/')}, METADATA_SCHEMA {quoted(generation)}"
+    options += ", READ_ONLY" if read_only else f", DATA_INLINING_ROW_LIMIT {INLINED_ROWS}"
+    where = quoted("ducklake:postgres:" + settings.catalog_url.get_secret_value())
+    connection.execute(f"ATTACH {where} AS {name} ({options})")
+
+
+def place(settings: Settings, generation: str) -> str:
+    """Where a generation's Parquet files are."""
+    return f"{settings.lake_path}/{generation}"
 
 
 def with_batch(view: duckdb.DuckDBPyConnection, batch: pa.Table, statement: str) -> list[Any]:

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import duckdb
+import obstore
+from obstore.store import from_url
 
 from streams.errors import LakeRefused
 from streams.statements import read_statements
@@ -70,6 +74,17 @@ def confine(connection: duckdb.DuckDBPyConnection, place: str) -> None:
     if in_bucket(place):  # `s3://.../a?s3_endpoint=elsewhere` would be sent elsewhere, signed
         connection.execute("SET s3_url_compatibility_mode = true")
     connection.execute("SET enable_external_access = false")
+
+
+def remove(place: str) -> None:
+    """Delete every file below a place; none is no error. Raises OSError, or obstore's BaseError."""
+    if not in_bucket(place):
+        with suppress(FileNotFoundError):
+            shutil.rmtree(place)
+        return
+    store = from_url(place, client_options={"timeout": "15s", "connect_timeout": "3s", "allow_http": True})
+    for found in obstore.list(store):
+        obstore.delete(store, [each["path"] for each in found])
 
 
 def access(place: str, environ: Mapping[str, str]) -> dict[str, str | bool]:

@@ -84,6 +84,10 @@ class Ledger:
     def stored(self) -> Offsets:
         return {(topic, partition): offset for topic, partition, offset in self._rows("stored")}
 
+    def first(self) -> Offsets:
+        """Where each partition began: what was before is not in the view."""
+        return {(topic, partition): offset for topic, partition, offset in self._rows("first")}
+
     def add(self, new: Offsets) -> None:
         """Where partitions begin that the view has not seen; those another added first stay as they are."""
         for (topic, partition), offset in new.items():

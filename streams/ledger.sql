@@ -14,7 +14,7 @@ CREATE UNIQUE INDEX IF NOT EXISTS one_generation_is_live ON circles.generations 
 
 CREATE TABLE IF NOT EXISTS circles.offsets (
     generation text REFERENCES circles.generations ON DELETE CASCADE, topic text, partition integer,
-    next_offset bigint NOT NULL, PRIMARY KEY (generation, topic, partition));
+    next_offset bigint NOT NULL, first_offset bigint NOT NULL, PRIMARY KEY (generation, topic, partition));
 
 -- The id of each topic that a generation is folded from: one that is deleted and made anew has another. And the
 -- number of its partitions, which says where a key is at home.
@@ -117,8 +117,13 @@ INSERT INTO circles.generations (state) VALUES (%s) RETURNING generation
 -- name: stored
 SELECT topic, partition, next_offset FROM circles.offsets WHERE generation = %s
 
+-- name: first
+SELECT topic, partition, first_offset FROM circles.offsets WHERE generation = %s
+
 -- name: add
-INSERT INTO circles.offsets VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING
+INSERT INTO circles.offsets (generation, topic, partition, next_offset, first_offset)
+SELECT generation, topic, partition, at, at FROM (VALUES (%s, %s, %s, %s)) AS new (generation, topic, partition, at)
+ON CONFLICT DO NOTHING
 
 -- name: advance
 SELECT circles.advance(%s, %s)

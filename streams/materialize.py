@@ -88,7 +88,7 @@ def _fold_share(
         log.info("folding %d partitions of the log", len(offsets))
         announce_ready(settings)
         while not stop.is_set():
-            messages = _collected(consumer, settings.fold_batch_size, writer)
+            messages = collected(consumer, settings.fold_batch_size, writer)
             if share.changed:
                 return  # who folds them next reads them again
             if messages:
@@ -97,7 +97,7 @@ def _fold_share(
                 partitions.tell(consumer, committed)
 
 
-def _collected(consumer: Consumer, most: int, writer: Writer) -> list[KafkaMessage]:
+def collected(consumer: Consumer, most: int, writer: Writer) -> list[KafkaMessage]:
     """Messages, at most so many: none when idle for a while, else what comes until they can be written."""
     found = consumer.consume(1, 0.2)
     size = sum(map(len, found))

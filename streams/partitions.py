@@ -24,8 +24,8 @@ WAIT_S = 10.0
 
 
 @contextmanager
-def consumer(settings: Settings) -> Iterator[Consumer]:
-    """A consumer without partitions yet."""
+def consumer(settings: Settings, **more: object) -> Iterator[Consumer]:
+    """A consumer without partitions yet. more: settings of librdkafka's, with _ for each dot."""
     made = Consumer(
         {
             "bootstrap.servers": settings.kafka_bootstrap_servers,
@@ -39,6 +39,7 @@ def consumer(settings: Settings) -> Iterator[Consumer]:
             "fetch.queue.backoff.ms": 5,  # its default of 1000 stalls the fold
             "queued.max.messages.kbytes": 65_536,
             "fetch.message.max.bytes": 8_388_608,
+            **{name.replace("_", "."): value for name, value in more.items()},
         },
         logger=log,
     )
@@ -82,12 +83,12 @@ def begin(
     Raises LogRemade, LogTruncated, KafkaException, psycopg.OperationalError.
     """
     ids = topic_ids(settings)
-    for topic, made in ledger.made_from(ids, counted(consumer, WAIT_S)).items():
+    for topic, made in ledger.made_from(ids, counted(consumer)).items():
         if ids[topic] != made:
             raise LogRemade(
                 f"{topic} was deleted and made anew since the view was folded from it (its id is"
-                f" {ids[topic]}, not {made}): its offsets mean other messages now. Fold a view of its"
-                " own from the new log, with another database in CATALOG_URL and another LAKE_URL"
+                f" {ids[topic]}, not {made}): its offsets mean other messages now. `circles rebuild --force`"
+                " folds a view from the new log"
             )
     before, offsets = ledger.stored(), Offsets()
     for topic, partition in places:
@@ -105,7 +106,7 @@ def begin(
     return offsets
 
 
-def counted(consumer: Consumer, wait_s: float) -> dict[str, int]:
+def counted(consumer: Consumer, wait_s: float = WAIT_S) -> dict[str, int]:
     """Partitions of each topic. Raises KafkaException, also where a topic is missing."""
     counts = {}
     for topic in TOPICS:

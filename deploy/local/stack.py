@@ -18,6 +18,7 @@ ADDRESSES = (
     "MODEL_SERVER_URL",
     "STORAGE_URL",
     "LAKE_URL",
+    "SCHEMA_REGISTRY_URL",
     "API_URL",
 )
 """What other commands learn from stack.env."""

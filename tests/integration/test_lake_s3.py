@@ -18,9 +18,10 @@ import obstore
 import pytest
 from obstore.store import from_url
 
-from streams import lake, lake_files
+from streams import generations, lake, lake_files
 from streams.errors import LakeRefused
 from streams.materialize import run
+from streams.rebuild import building
 from streams.settings import Settings
 from streams.store import Store
 from streams.topics import DETECTED, UPLOADED
@@ -98,6 +99,22 @@ def test_a_view_is_folded_into_a_bucket_and_read_by_other_processes(settings: Se
     assert files
     assert all(file["path"].endswith(".parquet") for file in files)
     assert not list(settings.data_dir.rglob("*.parquet"))
+
+
+def test_a_view_in_a_bucket_is_rebuilt_beside_it_and_the_old_one_dropped(settings: Settings) -> None:
+    own = settings.model_copy(update={"lake_url": f"{PLACE}-again"})
+    produce(own, UPLOADED, *(uploaded() for _ in range(40)))
+    with stages(own, "materializer"):
+        wait_until(lambda: query(own, "SELECT count(*) FROM lake.images") == [(40,)])
+        with building(own) as view:
+            view.follow(lambda *_: None)
+            assert all(table.difference is None for table in view.compare())
+            view.switch(lambda *_: None)
+        generations.drop(own, view.live)
+        produce(own, UPLOADED, *(uploaded() for _ in range(40)))
+        wait_until(lambda: query(own, "SELECT count(*) FROM lake.images") == [(80,)])
+    files = obstore.list(from_url(own.lake_url, client_options={"allow_http": True})).collect()
+    assert {file["path"].split("/")[0] for file in files} == {"lake_2"}
 
 
 def test_nothing_is_lost_while_the_store_is_away(settings: Settings, bucket: Bucket) -> None:
