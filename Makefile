@@ -56,8 +56,9 @@ lock: .venv/.dev
 	$$compile --extra local --group dev pyproject.toml -o requirements-dev.lock; \
 	$$compile --extra local -c requirements-dev.lock pyproject.toml -o requirements.lock; \
 	$$compile -c requirements-dev.lock pyproject.toml -o deploy/requirements.lock; \
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --generate-hashes --no-header \
-		tests/conformance/requirements.in -o tests/conformance/requirements.lock
+	for own in tests/conformance bench/peers; do \
+		$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --generate-hashes --no-header \
+			$$own/requirements.in -o $$own/requirements.lock; done
 
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": make PYTHON=/path/to/python3.11")'

@@ -26,9 +26,11 @@ from bench import (
     watermarks,
 )
 from bench.measure import Figure, Say, keep, show
+from bench.peers import compare
 
 BENCHMARKS: dict[str, Callable[[Say], list[Figure]]] = {
     "fold": fold.run,
+    "peers": compare.run,
     "size": size.run,
     "backlog": backlog.run,
     "detect": detect.run,

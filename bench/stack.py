@@ -30,7 +30,7 @@ from streams.topics import LIBRDKAFKA, Topic
 
 
 @contextmanager
-def infrastructure() -> Iterator[Settings]:
+def infrastructure(partitions: int = 12) -> Iterator[Settings]:
     """Kafka with its topics, PostgreSQL and a folder while the block runs; yields settings for them.
 
     The folder is inside the project: /tmp may be in memory, where fsync costs nothing.
@@ -47,6 +47,7 @@ def infrastructure() -> Iterator[Settings]:
                 storage_url="",
                 lake_url="",
                 schema_registry_url="",
+                topic_partitions=partitions,
                 mode="real",
                 model_server_url=f"http://127.0.0.1:{model}",
                 api_host="127.0.0.1",

@@ -13,15 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.environment import HERE, interpreter
+from deploy.local.environment import interpreter
 from tests.detector.running import Server, running
+
+HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="module")
 def python() -> Path:
     if sys.version_info >= (3, 14):
         pytest.skip("KServe's client is for Python before 3.14")
-    return interpreter()
+    return interpreter("conformance", HERE / "requirements.lock")
 
 
 @pytest.fixture(scope="module")
