@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,7 +41,7 @@ def rebuild(
 
     Reads and uploads go on meanwhile. May be interrupted: the next `circles rebuild` goes on where it was.
     """
-    _build(None, afresh=afresh, force=force, only_compare=only_compare)
+    build(afresh=afresh, force=force, only_compare=only_compare)
 
 
 @views.command("list")
@@ -82,10 +82,18 @@ def drop(
 @views.command()
 def switch(name: Annotated[str, typer.Argument(help="A retired view.")], force: Force = False) -> None:
     """Go back to a view: fold into it what came since, compare it with the live one, and switch to it."""
-    _build(name, afresh=False, force=force, only_compare=False)
+    build(name, force=force)
 
 
-def _build(name: str | None, *, afresh: bool, force: bool, only_compare: bool) -> None:
+def build(
+    name: str | None = None,
+    *,
+    afresh: bool = False,
+    force: bool = False,
+    only_compare: bool = False,
+    damaged: Collection[str] = (),
+) -> None:
+    """Build a view, compare it with the live one, and switch to it. damaged: tables that may differ."""
     from streams.errors import ViewsDiffer
     from streams.rebuild import building, told
 
@@ -98,7 +106,8 @@ def _build(name: str | None, *, afresh: bool, force: bool, only_compare: bool) -
         console.print("level; comparing")
         compared = view.compare()
         _show(compared)
-        differ = [each.table for each in compared if each.difference and not each.difference.harmless]
+        apart = [each.table for each in compared if each.difference and not each.difference.harmless]
+        differ = [table for table in apart if table not in damaged]
         if differ and not (force or only_compare):
             raise ViewsDiffer(
                 f"the views differ in {', '.join(differ)}: {view.live} stays live."

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from deploy.rebuild import build
 from deploy.terminal import console
 from streams.settings import Settings
 
@@ -15,10 +16,15 @@ if TYPE_CHECKING:
     from streams.scrub import Damage
 
 
-def scrub() -> None:
+def scrub(
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Where files are damaged, fold the view again from the log.")
+    ] = False,
+) -> None:
     """Read every file of the view and compare it with what was written, and the offsets with the log.
 
-    What is damaged is named, with the rows that are in it; then the exit status is 1.
+    What is damaged is named, with the rows that are in it; then the exit status is 1, unless it was repaired.
+    A repair is a rebuild: a fresh view takes the place of the damaged one, which is kept.
     """
     from streams import lake
     from streams.ledger import Ledger
@@ -35,9 +41,14 @@ def scrub() -> None:
         contradictions = against_the_log(settings, Ledger(catalog, generation))
     for contradiction in contradictions:
         console.print(f"offsets  {contradiction}", soft_wrap=True)
-    if found or contradictions:
+    if not contradictions:
+        console.print("the catalog's offsets agree with the log")
+    if found and not repair:
+        console.print("`circles scrub --repair` folds these rows again from the log")
+    if contradictions or (found and not repair):
         raise typer.Exit(1)
-    console.print("the catalog's offsets agree with the log")
+    if found:
+        build(damaged={damage.file.table for damage in found})
 
 
 def _scrubbed(settings: Settings, catalog: psycopg.Connection[Any], generation: str) -> list[Damage]:

@@ -79,7 +79,7 @@ def test_the_fresh_view_equals_the_live_one_and_takes_its_place(folded: Settings
     committed = group_offsets(folded)
     rebuilt = circles(folded, "rebuild")
     assert rebuilt.returncode == 0, rebuilt.stderr
-    assert rebuilt.stdout.count("│ equal") == 5
+    assert rebuilt.stdout.count("│ equal") == 6
     assert "lake_2 is live; lake_1 is kept until `circles views drop lake_1`" in rebuilt.stdout
     assert "221 of 221 messages" in rebuilt.stdout
     assert states(folded) == {"lake_1": "retired", "lake_2": "live"}
