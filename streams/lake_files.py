@@ -16,10 +16,10 @@ from urllib.parse import urlsplit
 
 import duckdb
 import obstore
-from obstore.store import from_url
 
 from streams.errors import LakeRefused
 from streams.statements import read_statements
+from streams.store import opened
 
 LIMITS = {"http_timeout": 10, "http_retries": 2}
 """Seconds of one request, and how often it is tried again. A store that hangs holds a read up for 30 s, and a
@@ -82,7 +82,7 @@ def remove(place: str) -> None:
         with suppress(FileNotFoundError):
             shutil.rmtree(place)
         return
-    store = from_url(place, client_options={"timeout": "15s", "connect_timeout": "3s", "allow_http": True})
+    store = opened(place)
     for found in obstore.list(store):
         obstore.delete(store, [each["path"] for each in found])
 

@@ -16,6 +16,7 @@ from confluent_kafka.admin import AdminClient
 from deploy.local.services import as_environment
 from streams import generations, lake
 from streams.compare import Compared
+from streams.errors import GenerationInUse
 from streams.generations import Generation
 from streams.rebuild import Rebuild, building
 from streams.settings import Settings
@@ -79,7 +80,8 @@ def test_the_fresh_view_equals_the_live_one_and_takes_its_place(folded: Settings
     committed = group_offsets(folded)
     rebuilt = circles(folded, "rebuild")
     assert rebuilt.returncode == 0, rebuilt.stderr
-    assert rebuilt.stdout.count("│ equal") == 6
+    tables = len(views(folded)["lake_2"].rows)
+    assert rebuilt.stdout.count("│ equal") == tables > 4
     assert "lake_2 is live; lake_1 is kept until `circles views drop lake_1`" in rebuilt.stdout
     assert "221 of 221 messages" in rebuilt.stdout
     assert states(folded) == {"lake_1": "retired", "lake_2": "live"}
@@ -112,7 +114,7 @@ def group_offsets(settings: Settings) -> list[tuple[str, int, int]]:
 
 
 def test_a_rebuild_that_is_killed_or_interrupted_goes_on_where_it_was(folded: Settings) -> None:
-    """Small commits and a live view that is far ahead give time to kill it in the middle."""
+    """Small commits give time to kill it in the middle."""
     slow = folded.model_copy(update={"fold_batch_size": 1})
     for number, status in ((signal.SIGKILL, -9), (signal.SIGINT, 130)):
         process = subprocess.Popen(
@@ -121,8 +123,8 @@ def test_a_rebuild_that_is_killed_or_interrupted_goes_on_where_it_was(folded: Se
         )  # fmt: skip
         before = folded_to(folded, "lake_2")
         wait_until(lambda before=before: folded_to(folded, "lake_2") > before + 20)  # type: ignore[misc]
-        held = circles(folded, "rebuild")
-        assert (held.returncode, "another process" in held.stderr) == (1, True)
+        with pytest.raises(GenerationInUse, match="another process"), building(folded):
+            pass
         process.send_signal(number)
         said, _ = process.communicate(timeout=20)
         assert process.returncode == status
