@@ -15,7 +15,8 @@ import duckdb
 import psycopg
 from obstore.exceptions import BaseError
 
-from streams import lake
+from streams import lake, manifest, watermarks
+from streams.ledger import Ledger
 from streams.maintenance import maintenance
 from streams.process import announce_ready, configure_logging
 from streams.settings import Settings
@@ -50,7 +51,11 @@ def run(settings: Settings, stop: threading.Event) -> None:
                             log.info("%s", step)
                             if stop.is_set():
                                 return
-                        swept = time.monotonic() if ours and thorough else swept
+                        if ours:
+                            swept = time.monotonic() if thorough else swept
+                            # Asked for often, a watermark has little to look at.
+                            watermarks.current(upkeep.view, Ledger(upkeep.catalog, upkeep.generation))
+                            manifest.forget(upkeep.view)
                     stop.wait(settings.maintain_interval_s)
         except (duckdb.Error, psycopg.Error, BaseError, OSError) as error:
             said = lake.without_password(f"{type(error).__name__}: {error}").splitlines()[0]

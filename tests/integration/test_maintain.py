@@ -59,6 +59,7 @@ def test_the_view_is_exact_while_the_maintainer_is_killed_again_and_again(often:
         wait_until(lambda: query(often, "SELECT count(*) FROM lake.objects") == [(1800,)])
         wait_until(lambda: merged(often))
         wait_until(lambda: manifest_of(often).keys() == on_disk(often))  # orphans are swept, files deleted
+        wait_until(lambda: asked(often, "SELECT sum(watermark) FROM circles.watermarks") == [(600,)])
     for table, rows in (("images", 600), ("detections", 600), ("objects", 1800)):
         key = "object_id" if table == "objects" else "image_id"
         sql = f"SELECT count(*), count(DISTINCT {key}) FROM lake.{table}"  # noqa: S608 our names
