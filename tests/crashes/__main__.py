@@ -9,6 +9,7 @@ themselves replaced. In the end the view has to be, row for row, what the log fo
 from __future__ import annotations
 
 import argparse
+import logging
 import random
 import sys
 from pathlib import Path
@@ -23,13 +24,15 @@ def main() -> None:
     parser.add_argument("--outages", type=int, default=3, help="of each kind")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
+    logging.getLogger("stamina").setLevel(logging.ERROR)  # that Kafka takes a moment is no news
     with TemporaryDirectory(prefix="crashes-", ignore_cleanup_errors=True) as name:
         with infrastructure(Path(name)) as (settings, supervisor):
             run = Run(settings, random.Random(options.seed), lambda line: print(line, flush=True))
             run.crashes(options.kills)
-            if options.outages:
-                run.outages(options.outages, supervisor)
             found = run.verdict()
+            if options.outages and not any(found.values()):
+                run.outages(options.outages, supervisor)
+                found = run.verdict()
         if any(found.values()):
             Path("crashes.log").write_bytes((Path(name) / "materializer.log").read_bytes())
             print("what the materializers said is in crashes.log")

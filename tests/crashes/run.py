@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
+import psycopg
+import stamina
 from pydantic import SecretStr
 
 from deploy.local import kafka, postgres
@@ -112,6 +114,7 @@ class Run:
             finally:
                 over.set()
             keeping.result()
+        self._members.clear()
 
     def verdict(self) -> dict[str, int]:
         """What the view lacks or has too many, once a member has folded the rest of the log in peace."""
@@ -206,6 +209,7 @@ class Run:
         if self._feed.put - self._folded() < 2_000:
             self._feed.more(1_000)
 
+    @stamina.retry(on=psycopg.OperationalError, attempts=None, timeout=WAIT_S, wait_max=0.5)
     def _folded(self) -> int:
         with lake.catalog(self._settings) as catalog:
             return sum(Ledger(catalog, lake.live(self._settings)).stored().values())

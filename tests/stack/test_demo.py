@@ -168,7 +168,7 @@ def test_kill_9_of_the_supervisor_leaves_no_orphan_and_no_image_is_lost(
     url = f"http://127.0.0.1:{environment['API_PORT']}/images?limit=500"
     before = {image["image_id"] for image in httpx.get(url).json()["images"]}
     family = psutil.Process(demo.process.pid).children(recursive=True)
-    assert len(json.loads((folder / "processes.json").read_text())) == 6
+    assert len(json.loads((folder / "processes.json").read_text())) == 7
     os.kill(demo.process.pid, signal.SIGKILL)
     demo.process.wait()
     _, alive = psutil.wait_procs(family, timeout=10)
