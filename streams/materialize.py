@@ -89,10 +89,11 @@ def _fold_share(
         announce_ready(settings)
         while not stop.is_set():
             messages = collected(consumer, settings.fold_batch_size, writer)
+            behind = reached(messages)  # an error is told once: that another took this member's name, too
             if share.changed:
                 return  # who folds them next reads them again
             if messages:
-                writer.put(decoded(messages, codec), reached(messages))
+                writer.put(decoded(messages, codec), behind)
             if committed := writer.committed():
                 partitions.tell(consumer, committed)
 

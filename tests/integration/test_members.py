@@ -202,3 +202,16 @@ def test_two_materializers_share_the_log_and_hand_it_over(settings: Settings, fr
         more()
         wait_until(all_there)
     assert sum(folded(settings).values()) == 6 * 50 - 5
+
+
+def test_a_member_that_slept_and_was_replaced_under_its_name_leaves(settings: Settings) -> None:
+    same = settings.model_copy(update={"data_dir": settings.data_dir / "2", "lake_url": settings.lake_path})
+    same.data_dir.mkdir()
+    with stages(settings, "materializer") as first:
+        asleep = first.pids()["materializer"]
+        kill(asleep, SIGSTOP)
+        with stages(same, "materializer"):
+            produce(settings, UPLOADED, uploaded())
+            wait_until(lambda: image_ids(settings).total() == 1)
+            kill(asleep, SIGCONT)
+            wait_until(lambda: first.pids().get("materializer") != asleep)
