@@ -55,13 +55,14 @@ def _scrubbed(settings: Settings, catalog: psycopg.Connection[Any], generation: 
     """What is damaged, with a bar by bytes meanwhile and a line at the end."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
+    from streams import lake
     from streams.scrub import files, scrubbed
 
     listed = files(catalog, generation)
     found = []
     with Progress("scrubbing", BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=console) as bar:
         task = bar.add_task("", total=sum(file.size_bytes or 0 for file in listed))
-        for file, damage in scrubbed(catalog, generation, f"{settings.lake_path}/{generation}", listed):
+        for file, damage in scrubbed(catalog, generation, lake.place(settings, generation), listed):
             bar.advance(task, file.size_bytes or 0)
             if damage:
                 found.append(damage)

@@ -47,6 +47,7 @@ class View:
         wanted = keys(batch)
         while not self._committed(batch, wanted, offsets, behind):
             log.info("another writer was first; once more")
+            self._shared = True  # one that was alone, slept and woke may be so no more
             self._learn()
         return behind
 

@@ -113,7 +113,7 @@ class Ledger:
             self._rows("raise_watermark", partition, watermark)
 
     def last_commit(self) -> datetime | None:
-        """When the lake was changed last."""
+        """When the fold changed the lake last, or at the latest."""
         statement = SQL(STATEMENTS["last_commit"]).format(generation=Identifier(self._generation))
         ((time,),) = self._catalog.execute(statement).fetchall()
         return time if isinstance(time, datetime) else None

@@ -164,4 +164,6 @@ INSERT INTO circles.watermarks AS stored VALUES (%s, %s, %s) ON CONFLICT (genera
 DO UPDATE SET watermark = EXCLUDED.watermark WHERE stored.watermark < EXCLUDED.watermark
 
 -- name: last_commit
-SELECT max(snapshot_time) FROM {generation}.ducklake_snapshot
+-- The fold's newest; where its snapshot is expired, it was before the oldest that is kept.
+SELECT coalesce(max(snapshot_time) FILTER (WHERE author = 'fold'), min(snapshot_time))
+FROM {generation}.ducklake_snapshot JOIN {generation}.ducklake_snapshot_changes USING (snapshot_id)

@@ -195,5 +195,4 @@ def maintenance(settings: Settings, generation: str) -> Iterator[Maintenance]:
         lake.connect(settings, read_only=False, generation=generation) as view,
     ):
         view.execute("SET threads = 1")  # the order of rows is kept, and the fold has the other cores
-        view.execute("SET enable_progress_bar = false")
-        yield Maintenance(view, catalog, generation, f"{settings.lake_path}/{generation}")
+        yield Maintenance(view, catalog, generation, lake.place(settings, generation))

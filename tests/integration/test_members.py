@@ -124,6 +124,18 @@ def test_a_stray_key_that_is_committed_first_is_not_added_at_home(
     assert image_ids(settings).total() == 2
 
 
+def test_one_that_was_alone_and_slept_learns_that_it_is_not(settings: Settings) -> None:
+    """It has a stray key in flight while another is given the key's home."""
+    record = at_home(0)
+    with members(settings, 1) as (asleep,):
+        asleep.view = View(asleep.view._connection, asleep.view._ledger, shared=False)
+        with members(settings, 0) as (other,):
+            asleep.fold(record)
+            other.fold(record, at_home(0))
+    assert set(image_ids(settings).values()) == {1}
+    assert image_ids(settings).total() == 2
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_copies_on_any_partition_at_any_moment_are_one_row(settings: Settings, seed: int) -> None:
     chance = random.Random(seed)
