@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from obstore.exceptions import BaseError
 from streams import lake, manifest, watermarks
 from streams.ledger import Ledger
 from streams.maintenance import maintenance
-from streams.process import announce_ready, configure_logging
+from streams.process import announce_ready, configure_logging, told_to_stop
 from streams.settings import Settings
 
 log = logging.getLogger("streams.maintain")
@@ -69,10 +68,7 @@ def main() -> None:
     configure_logging(settings)
     settings.require("catalog_url")
     os.nice(10)  # the fold and the readers go first
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    run(settings, stop)
+    run(settings, told_to_stop())
 
 
 if __name__ == "__main__":

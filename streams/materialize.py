@@ -6,7 +6,6 @@ A plain consumer; Kafka shares out the partitions, and its committed offsets are
 from __future__ import annotations
 
 import logging
-import signal
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -24,7 +23,7 @@ from streams.commit import View, Writer
 from streams.errors import InvalidRecord, StaleWriter
 from streams.ledger import Ledger, Offsets
 from streams.partitions import Share
-from streams.process import announce_ready, configure_logging
+from streams.process import announce_ready, configure_logging, told_to_stop
 from streams.settings import Settings
 from streams.topics import DETECTED, TOPICS
 from streams.views import Batch, Message
@@ -159,10 +158,7 @@ def main() -> None:
     settings = Settings.load()
     configure_logging(settings)
     settings.require("kafka_bootstrap_servers", "catalog_url")
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    run(settings, stop)
+    run(settings, told_to_stop())
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from typing import Any
 
 from streams import commit, materialize, partitions
 from streams.ledger import Ledger
-from streams.process import configure_logging
+from streams.process import configure_logging, told_to_stop
 from streams.settings import Settings
 
 WRITTEN, READY, COMMITTING, COMMITTED, TELLING, ANY = STEPS = (
@@ -102,8 +102,7 @@ def _live(settings: Settings, fault: Fault | None) -> None:
         os.dup2(output.fileno(), sys.stderr.fileno())
     configure_logging(settings)
     random.seed(time.monotonic_ns())
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    stop = told_to_stop()
     if fault:
         fault.arm()
     try:

@@ -81,11 +81,14 @@ def test_a_stray_key_is_found_whoever_comes_first(settings: Settings) -> None:
     assert image_ids(settings).total() == 4
 
 
-def test_a_stray_key_that_is_added_at_home_at_the_same_moment_is_one_row(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("stray_first", [False, True])
+def test_a_stray_key_and_the_same_at_home_at_one_moment_are_one_row(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, stray_first: bool
 ) -> None:
+    """One has looked for the key and is about to commit when the other does."""
     record = at_home(0)
     with members(settings, 0, 1) as (own, other):
+        first, second = (other, own) if stray_first else (own, other)
         monkeypatch.setattr(Ledger, "wait_for_turns", lambda _: None)  # as if the turn were over
         advance, tries = Ledger.advance, 0
 
@@ -93,32 +96,11 @@ def test_a_stray_key_that_is_added_at_home_at_the_same_moment_is_one_row(
             nonlocal tries
             tries += 1
             if tries == 1:
-                own.fold(record)  # after `other` looked for the key, and before it commits
+                first.fold(record)
             advance(*arguments, **more)  # type: ignore[arg-type]
 
         monkeypatch.setattr(Ledger, "advance", advance_late)
-        other.fold(record, at_home(1))
-    assert tries > 2
-    assert set(image_ids(settings).values()) == {1}
-    assert image_ids(settings).total() == 2
-
-
-def test_a_stray_key_that_is_committed_first_is_not_added_at_home(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    record = at_home(0)
-    with members(settings, 0, 1) as (own, other):
-        advance, tries = Ledger.advance, 0
-
-        def advance_late(*arguments: object, **more: object) -> None:
-            nonlocal tries
-            tries += 1
-            if tries == 1:
-                other.fold(record)
-            advance(*arguments, **more)  # type: ignore[arg-type]
-
-        monkeypatch.setattr(Ledger, "advance", advance_late)
-        own.fold(record, at_home(0))
+        second.fold(record, at_home(second.partition))
     assert tries > 2
     assert set(image_ids(settings).values()) == {1}
     assert image_ids(settings).total() == 2
