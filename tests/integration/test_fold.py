@@ -51,10 +51,10 @@ def folded(view: View, log: list[Message], offsets: Offsets) -> Offsets:
 
 
 @contextmanager
-def writing(settings: Settings) -> Iterator[View]:
-    """The only writer of a view."""
+def writing(settings: Settings, *, shared: bool = False) -> Iterator[View]:
+    """The only writer of a view, or one of several."""
     with ledger(settings) as offsets, lake.connect(settings, read_only=False) as connection:
-        yield View(connection, offsets, shared=False)
+        yield View(connection, offsets, shared=shared)
 
 
 START: Offsets = {(UPLOADED.name, 0): 0}
@@ -114,6 +114,8 @@ def test_what_a_commit_raises_beside_the_reading_is_not_lost(settings: Settings,
 
 def test_two_writers_of_two_partitions_do_not_hinder_each_other(settings: Settings, at_start: Ledger) -> None:
     at_start.add({(UPLOADED.name, 1): 0})
+    topics = (UPLOADED.name, DETECTED.name)
+    at_start.made_from(dict.fromkeys(topics, "made once"), dict.fromkeys(topics, 2))
     with ThreadPoolExecutor() as threads:
         done = [threads.submit(fold_alone, settings, partition) for partition in (0, 1)]
         assert [each.result() for each in done] == [20, 20]
@@ -123,7 +125,7 @@ def test_two_writers_of_two_partitions_do_not_hinder_each_other(settings: Settin
 def fold_alone(settings: Settings, partition: int) -> int:
     """One message a commit; returns the offset it came to."""
     offsets = {(UPLOADED.name, partition): 0}
-    with writing(settings) as view:
+    with writing(settings, shared=True) as view:
         for offset in range(20):
             offsets = folded(view, [message(offset, uploaded(), partition)], offsets)
     return offsets[UPLOADED.name, partition]
