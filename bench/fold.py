@@ -19,7 +19,7 @@ from streams.settings import Settings
 from streams.topics import DETECTED
 
 EVENTS = 120_000
-BATCHES = (500, 2_000, 5_000, 10_000)
+BATCHES = (500, 2_000, 5_000, 10_000, 20_000)
 MOST_COMMITS = 12
 """Small commits are measured over fewer events, so that all take about as long."""
 ROUNDS = 3

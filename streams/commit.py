@@ -11,7 +11,7 @@ from typing import Self
 import duckdb
 import psycopg
 
-from streams import lake, manifest
+from streams import lake, parquet
 from streams.errors import StaleWriter
 from streams.home import strays
 from streams.ledger import Ledger, Offsets
@@ -31,6 +31,7 @@ class View:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, ledger: Ledger, *, shared: bool) -> None:
         self._connection, self._ledger, self._shared = connection, ledger, shared
+        self._folder = lake.folder(connection)
         ledger.begin_epoch()
         self._learn()
 
@@ -56,15 +57,15 @@ class View:
         view, ledger, standing = self._connection, self._ledger, self._standing
         astray = strays(batch, standing.partitions) if self._shared else Keys()
         with ledger.turn() if astray else nullcontext():
-            manifest.forget(view)
             view.execute("BEGIN")
             try:
                 after = lake.snapshot(view) if astray else None
                 known = self._recent.known(view, wanted, astray)
-                rows = insert(view, known, batch)
+                new = fold(known, batch)
+                files = parquet.add(view, self._folder, new) if new else None
                 if self._shared and not astray:
                     ledger.wait_for_turns()
-                ledger.advance(view, standing.epoch, offsets, behind, rows=rows, after=after)
+                ledger.advance(view, standing.epoch, offsets, behind, files=files, after=after)
                 view.execute("COMMIT")
             except (duckdb.Error, psycopg.errors.RaiseException) as error:
                 _roll_back(view)
@@ -81,17 +82,9 @@ class View:
                 _roll_back(view)
                 raise
         self._recent.add(wanted, known)
-        if astray and rows:
+        if astray and new:
             self._standing = standing.next_epoch()
         return True
-
-
-def insert(view: duckdb.DuckDBPyConnection, known: Keys, batch: Batch) -> bool:
-    """Add the rows of a batch to a view that has `known`; whether there were any."""
-    new = fold(known, batch)
-    for table, rows in new.items():
-        lake.with_batch(view, rows, f"INSERT INTO lake.{table} BY NAME SELECT * FROM batch")  # noqa: S608 our names
-    return bool(new)
 
 
 class Writer:

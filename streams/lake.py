@@ -90,6 +90,17 @@ def with_batch(view: duckdb.DuckDBPyConnection, batch: pa.Table, statement: str)
         view.unregister("batch")
 
 
+def insert(view: duckdb.DuckDBPyConnection, table: str, rows: pa.Table) -> None:
+    """Add rows, columns by name."""
+    with_batch(view, rows, f"INSERT INTO lake.{table} BY NAME SELECT * FROM batch")  # noqa: S608 our names
+
+
+def folder(view: duckdb.DuckDBPyConnection) -> str:
+    """Where the attached generation's files are: its `place`."""
+    query = "SELECT value FROM ducklake_options('lake') WHERE option_name = 'data_path'"
+    return str(view.execute(query).fetchall()[0][0]).rstrip("/")
+
+
 def snapshot(view: duckdb.DuckDBPyConnection) -> int:
     """The newest snapshot, or the one that the transaction under way reads."""
     return int(view.execute("FROM lake.current_snapshot()").fetchall()[0][0])

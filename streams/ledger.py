@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +15,7 @@ import orjson
 import psycopg
 from psycopg.sql import SQL, Identifier
 
-from streams import manifest
+from streams.manifest import File
 from streams.statements import read_statements
 
 Offsets = dict[tuple[str, int], int]
@@ -133,12 +133,12 @@ class Ledger:
         offsets: Offsets,
         to: Offsets,
         *,
-        rows: bool,
+        files: Sequence[File] | None,
         after: int | None = None,
     ) -> None:
         """Move the stored offsets, with the transaction under way where that has rows, or at once.
 
-        The files that the transaction wrote are durable on return, and go into the manifest with it.
+        files: those that the transaction wrote, for the manifest; None where it has no rows.
         The catalog compares them with `offsets` and sets them in the transaction that makes the rows
         visible, so that no writer who was replaced can add any. Unless they are at `offsets`, the epoch is
         `epoch` and nothing was committed after snapshot `after`, this raises psycopg.errors.RaiseException,
@@ -149,8 +149,7 @@ class Ledger:
             for (topic, partition), offset in to.items()
         ]
         said = {"epoch": epoch, "moves": moves} | ({} if after is None else {"after": after})
-        if rows:
-            files = manifest.kept(view, self._generation)
+        if files is not None:
             say(view, "fold", "rows and offsets", **said, files=files)
         else:  # the lake makes no snapshot of a transaction without changes
             self._rows("advance", orjson.dumps(said).decode())

@@ -1,7 +1,7 @@
 """The view's Parquet files: durable before the commit that names them, each with its digest in the manifest.
 
-Which files a transaction wrote is known from DuckDB's own log of file operations: exact whoever else writes
-into the same folder, and the same work however many files there are.
+Which files DuckDB wrote in a transaction is known from its own log of file operations: exact whoever else
+writes into the same folder, and the same work however many files there are.
 """
 
 from __future__ import annotations
@@ -62,6 +62,25 @@ def kept(view: duckdb.DuckDBPyConnection, generation: str) -> list[File]:
         raise duckdb.IOException(f"{generation}: new files are not durable: {error}") from error
     inside = f"/{generation}/"
     return [File(path.rpartition(inside)[2], *digest) for path, digest in zip(written, digests, strict=True)]
+
+
+def write(folder: str, path: str, data: bytes) -> File:
+    """A new file, which would survive a power cut. Raises duckdb.IOException."""
+    try:
+        if "://" in folder:
+            obstore.put(_bucket(folder), path, data)
+        else:
+            place = Path(folder, path)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with place.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            _fsync(place.parent)
+            _flush_above(place.parent)
+    except (OSError, BaseError) as error:
+        raise duckdb.IOException(f"{folder}/{path} is not durable: {error}") from error
+    return File(path, len(data), hashlib.sha256(data).hexdigest())
 
 
 def digest(url: str) -> tuple[int, str]:

@@ -50,7 +50,7 @@ class Fault:
     def arm(self) -> None:
         """Let this process die at the step."""
         if self.step == WRITTEN:
-            self._at(commit, "insert")
+            self._at(Ledger, "advance", after=False)
         elif self.step == READY:
             self._at(Ledger, "advance")
         elif self.step == COMMITTING:

@@ -84,7 +84,7 @@ def test_of_two_writers_at_the_same_moment_one_commits(settings: Settings, at_st
     """The other one has its rows and its offsets in a transaction, and only has to commit."""
     with lake.connect(settings, read_only=False) as slow, writing(settings) as quick:
         slow.execute("BEGIN; INSERT INTO lake.retries (dead_letter_id) VALUES (uuid())")
-        at_start.advance(slow, at_start.standing().epoch, START, {(UPLOADED.name, 0): 1}, rows=True)
+        at_start.advance(slow, at_start.standing().epoch, START, {(UPLOADED.name, 0): 1}, files=())
         folded(quick, [message(0, uploaded())], START)
         with pytest.raises(duckdb.TransactionException, match="stale writer: 1 of 1 offsets"):
             slow.execute("COMMIT")

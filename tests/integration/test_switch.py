@@ -45,7 +45,7 @@ def test_a_commit_to_the_live_view_waits_for_the_switch_and_is_refused(settings:
         epoch, fresh = live.standing().epoch, begin(catalog, "building")
         with lake.connect(settings, read_only=False) as view, catalog.transaction():
             generations.hold_live(catalog, "lake_1")
-            commit = thread.submit(live.advance, view, epoch, {at: 0}, {at: 1}, rows=False)
+            commit = thread.submit(live.advance, view, epoch, {at: 0}, {at: 1}, files=None)
             with pytest.raises(TimeoutError):
                 commit.result(1)
             generations.switch(catalog, "lake_1", fresh)

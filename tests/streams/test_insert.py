@@ -9,13 +9,13 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from streams.commit import insert
+from streams import lake
 from streams.errors import InvalidRecord
 from streams.lake import STATEMENTS
 from streams.recent import Recent
 from streams.records import Record
 from streams.topics import UPLOADED
-from streams.views import Keys, Message, fold, keys
+from streams.views import Batch, Keys, Message, fold, keys
 from tests.examples import batch, detected, failed, message, retried, uploaded
 from tests.streams.strategies import RECORDS, batches, law, logs
 
@@ -29,6 +29,11 @@ EVERY = [
     message(uploaded(), partition=1, offset=5),
     message(InvalidRecord("no framing"), UPLOADED),
 ]
+
+
+def insert(view: duckdb.DuckDBPyConnection, known: Keys, batch: Batch) -> None:
+    for table, rows in fold(known, batch).items():
+        lake.insert(view, table, rows)
 
 
 def empty_view() -> duckdb.DuckDBPyConnection:

@@ -26,17 +26,15 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from pydantic import SecretStr
-from streams import manifest
+from streams.ledger import Ledger
 from streams.settings import Settings
 from tests.lakes import folding
-kept = manifest.kept
-def and_die(*wanted):
-    kept(*wanted)
+def die(*unused, **more):
     os.kill(os.getpid(), signal.SIGKILL)
 settings = Settings(data_dir=Path(sys.argv[1]), catalog_url=SecretStr(sys.argv[2]))
 with folding(settings) as commit:
     commit(20)
-    manifest.kept = and_die
+    Ledger.advance = die
     commit(20)
 """
 

@@ -11,7 +11,6 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from streams.commit import insert
 from streams.errors import InvalidRecord
 from streams.recent import Recent
 from streams.records import CirclesDetected, ImageFailed, ImageUploaded, Record
@@ -20,7 +19,7 @@ from streams.views import Keys, Message, keys
 from streams.watermarks import Watermarks, moved
 from tests.examples import batch, circles, detected, failed, message, retried, uploaded
 from tests.streams.strategies import FEW, batches, law
-from tests.streams.test_insert import empty_view
+from tests.streams.test_insert import empty_view, insert
 
 PARTITIONS = range(3)
 
