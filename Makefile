@@ -19,7 +19,7 @@ up: .venv/.run
 	@$(BIN)/circles up
 
 test: .venv/.dev
-	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered -n $(or $(PROCESSES),3) --dist loadfile $(ARGS)
 
 test-containers: .venv/.dev
 	@$(BIN)/python -m pytest tests/integration tests/containers --on containers $(ARGS)

@@ -23,6 +23,7 @@ from bench import (
     server,
     size,
     upload,
+    visible,
     watermarks,
 )
 from bench.measure import Figure, Say, keep, show
@@ -38,6 +39,7 @@ BENCHMARKS: dict[str, Callable[[Say], list[Figure]]] = {
     "server": server.run,
     "upload": upload.run,
     "lookup": lookup.run,
+    "visible": visible.run,
     "freshness": freshness.run,
     "maintain": maintain.run,
     "scrub": scrub.run,

@@ -21,7 +21,7 @@ from streams.topics import DETECTED
 
 SMALL, LARGE = 1_000_000, 100_000_000
 """Objects in the view."""
-EVENTS = 60_000
+EVENTS = 120_000
 ROUNDS = 3
 BLOCK = 500_000
 # As the fold would have left it: ids in the order of time.
@@ -62,7 +62,8 @@ def run(say: Say) -> list[Figure]:
     figures = []
     for name, passed in found.items():
         figures.append(median(name, "events/s", [each.events_per_s for each in passed]))
-        figures.append(median(f"{name}: a commit of 5,000 events", "ms", [each.commit_ms for each in passed]))
+        commit = f"{name}: a commit of {settings.fold_batch_size:,} events"
+        figures.append(median(commit, "ms", [each.commit_ms for each in passed]))
     small, large = ([p.events_per_s for p in passed] for passed in found.values())
     names = list(found)
     figures.append(ratio(names[1], large, small, f"events/s at {names[0]}"))

@@ -51,6 +51,11 @@ def connect(
         attach(connection, settings, generation, read_only=read_only)
         connection.execute(STATEMENTS["offsets"].format(generation=quoted(generation)))
         if not read_only:
+            # Whose commit comes second tries again: 100 ms later by default, which others wait for.
+            connection.execute("SET ducklake_retry_wait_ms = 5; SET ducklake_max_retry_count = 16")
+            # Commits are small and made beside the decoding: on busy cores each waited for the second thread.
+            # Merged rows keep their order, too.
+            connection.execute("SET threads = 1")
             manifest.record(connection)
     except duckdb.Error as error:
         connection.close()

@@ -194,5 +194,4 @@ def maintenance(settings: Settings, generation: str) -> Iterator[Maintenance]:
         lake.catalog(settings) as catalog,
         lake.connect(settings, read_only=False, generation=generation) as view,
     ):
-        view.execute("SET threads = 1")  # the order of rows is kept, and the fold has the other cores
         yield Maintenance(view, catalog, generation, lake.place(settings, generation))

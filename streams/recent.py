@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Set
-from heapq import nlargest
+from heapq import heapify, heappop, heappush
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from streams import lake
 from streams.views import Detected, Keys
 
 MOST = 100_000
-"""Keys of a table that are kept in memory, at least; at most twice as many."""
+"""Keys of a table that are kept in memory."""
 
 Key = TypeVar("Key", UUID, Detected)
 Value = TypeVar("Value")
@@ -27,7 +27,10 @@ class Window(Generic[Key, Value]):
         """keys: the newest of the table, all of them where they are fewer than `most`."""
         self._keys: dict[Key, Value] = dict(keys)
         self._most = most
-        self.floor = min(map(_image_id, self._keys)) if len(self._keys) >= most else b""
+        # A heap: the oldest is first.
+        self._by_age: list[tuple[bytes, Key]] = [(_image_id(key), key) for key in self._keys]
+        heapify(self._by_age)
+        self.floor: bytes = self._by_age[0][0] if len(self._keys) >= most else b""
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -41,11 +44,13 @@ class Window(Generic[Key, Value]):
         """Those that are there already stay as they are."""
         # Older ones are looked up anyway; with them the floor could fall below keys that were let go.
         for key, value in keys.items():
-            if _image_id(key) > self.floor:
-                self._keys.setdefault(key, value)
-        if len(self._keys) >= 2 * self._most:
-            self.floor = nlargest(self._most, map(_image_id, self._keys))[-1]
-            self._keys = {key: value for key, value in self._keys.items() if _image_id(key) > self.floor}
+            image_id = _image_id(key)
+            if image_id > self.floor and key not in self._keys:
+                self._keys[key] = value
+                heappush(self._by_age, (image_id, key))
+        while len(self._keys) > self._most:  # one by one: all at once held a commit up for half a second
+            self.floor, oldest = heappop(self._by_age)
+            del self._keys[oldest]
 
 
 class Recent:
