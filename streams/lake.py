@@ -11,7 +11,7 @@ import duckdb
 import psycopg
 import pyarrow as pa
 
-from streams import lake_files, ledger, manifest
+from streams import lake_files, ledger
 from streams.errors import LakeRefused
 from streams.lake_files import quoted
 from streams.settings import Settings
@@ -56,7 +56,6 @@ def connect(
             # Commits are small and made beside the decoding: on busy cores each waited for the second thread.
             # Merged rows keep their order, too.
             connection.execute("SET threads = 1")
-            manifest.record(connection)
     except duckdb.Error as error:
         connection.close()
         raise duckdb.IOException(without_password(str(error))) from None

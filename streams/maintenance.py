@@ -194,4 +194,5 @@ def maintenance(settings: Settings, generation: str) -> Iterator[Maintenance]:
         lake.catalog(settings) as catalog,
         lake.connect(settings, read_only=False, generation=generation) as view,
     ):
+        manifest.record(view)
         yield Maintenance(view, catalog, generation, lake.place(settings, generation))

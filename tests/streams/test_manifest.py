@@ -102,7 +102,7 @@ def test_two_writers_of_one_folder_each_give_the_digests_of_their_own_files(view
     """The second writer's file lies there, half of another commit, when the first one commits."""
     with lake.connect(view, read_only=False) as slow, folding(view) as commit:
         slow.execute("BEGIN")
-        manifest.forget(slow)
+        manifest.record(slow)
         slow.execute("INSERT INTO lake.objects (image_id) SELECT uuid() FROM range(100)")
         before = on_disk(view)
         commit(20)
@@ -115,6 +115,7 @@ def test_two_writers_of_one_folder_each_give_the_digests_of_their_own_files(view
 
 def test_files_of_a_commit_that_failed_are_not_in_the_next_one(view: Settings) -> None:
     with lake.connect(view, read_only=False) as writer:
+        manifest.record(writer)
         for end in ("ROLLBACK", "COMMIT"):
             writer.execute("BEGIN")
             manifest.forget(writer)
@@ -148,7 +149,7 @@ def test_who_slept_while_its_files_were_swept_cannot_commit_them(view: Settings)
         commit = stack.enter_context(folding(view))
         slow = stack.enter_context(lake.connect(view, read_only=False))
         slow.execute("BEGIN")
-        manifest.forget(slow)
+        manifest.record(slow)
         slow.execute("INSERT INTO lake.objects (image_id) SELECT uuid() FROM range(100)")
         kept = manifest.kept(slow, lake.live(view))
         with maintenance(view, lake.live(view)) as upkeep:
