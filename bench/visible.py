@@ -16,7 +16,6 @@ from bench import events
 from bench.fold import fold
 from bench.measure import Figure, Say, median, percentile
 from bench.stack import fresh_view, infrastructure, processes, produce_encoded
-from query_api.view import SNAPSHOT
 from streams import lake
 from streams.settings import Settings
 from streams.topics import DETECTED, LIBRDKAFKA
@@ -27,6 +26,7 @@ SHARE = 0.1
 ROUNDS, ROUND_S, WARM_S = 3, 20, 5
 SLOWEST_S = 60
 Times = NDArray[np.float64]
+NEWEST = "SELECT max(snapshot_id) FROM {generation}.ducklake_snapshot"
 HELD = "SELECT count(*) FROM lake.detections"
 
 
@@ -73,7 +73,7 @@ def round_at(settings: Settings, before: int, rate: int) -> Samples:
     sender = threading.Thread(target=send, args=(settings, messages, rate, sent_at))
     seen: list[tuple[float, float]] = []
     with lake.connect(settings, read_only=True) as view, lake.catalog(settings) as catalog:
-        newest, at = SQL(SNAPSHOT).format(generation=Identifier(lake.live(settings))), None
+        newest, at = SQL(NEWEST).format(generation=Identifier(lake.live(settings))), None
         sender.start()
         deadline = time.monotonic() + ROUND_S + WARM_S + SLOWEST_S
         while len(seen) < count:

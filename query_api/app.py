@@ -11,12 +11,14 @@ from importlib.resources import files
 
 import uvicorn
 from aiokafka.errors import KafkaError
-from fastapi import FastAPI, Response
+from fastapi import Depends, FastAPI, Response
 from fastapi.middleware.cors import CORSMiddleware
 
 from query_api import errors, images, status, uploads
+from query_api.positions import HEADER, passing
 from query_api.status import Log
 from query_api.view import View
+from query_api.waiting import Waiting
 from streams import lake
 from streams.codec import Codec
 from streams.ingest.claims import Claims, claims_pool
@@ -33,6 +35,8 @@ def create_app(settings: Settings) -> FastAPI:
     settings.require("kafka_bootstrap_servers", "catalog_url")
     pool = claims_pool(settings.catalog_url.get_secret_value())
     claims, store, view = Claims(pool), Store(settings.objects_url, settings.max_upload_size), View(settings)
+    waiting = Waiting(settings, view)
+    after = [Depends(passing(waiting, settings.after_wait_s))]
 
     gateway = Gateway(settings, Codec.from_url(settings.schema_registry_url), store, claims)
 
@@ -46,12 +50,15 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(title="circles", description=ABOUT, lifespan=lifespan)
     errors.install(app)
-    app.include_router(uploads.routes(settings, gateway, view))
-    app.include_router(images.routes(claims, store, view))
+    app.include_router(uploads.routes(settings, gateway, view, waiting))
+    app.include_router(images.routes(claims, store, view), dependencies=after)
     app.include_router(status.routes(settings, view, Log(settings)))
     if settings.cors_origins:
         app.add_middleware(
-            CORSMiddleware, allow_origins=settings.cors_origins.split(","), allow_methods=["GET", "POST"]
+            CORSMiddleware,
+            allow_origins=settings.cors_origins.split(","),
+            allow_methods=["GET", "POST"],
+            expose_headers=[HEADER, "Location", "Retry-After"],
         )
     page = files("query_api").joinpath("web/index.html").read_bytes()
 

@@ -13,7 +13,9 @@ from starlette.datastructures import FormData, UploadFile
 from query_api.errors import Problem
 from query_api.images import bbox, json
 from query_api.limits import read_form
+from query_api.positions import HEADER, written
 from query_api.view import View
+from query_api.waiting import Waiting
 from streams.ingest.upload import Gateway
 from streams.settings import Settings
 
@@ -38,7 +40,7 @@ FORM = {
 }
 
 
-def routes(settings: Settings, gateway: Gateway, view: View) -> APIRouter:
+def routes(settings: Settings, gateway: Gateway, view: View, waiting: Waiting) -> APIRouter:
     """The router over its parts."""
     router = APIRouter(tags=["images"])
 
@@ -48,13 +50,14 @@ def routes(settings: Settings, gateway: Gateway, view: View) -> APIRouter:
         """Take one image in and wait for its circles.
 
         `detection` is null when they are not there in time or the image failed; `Prefer: respond-async`
-        answers 202 at once. The same bytes again: 409 naming the first image.
+        answers 202 at once. The same bytes again: 409 naming the first image. `Circles-Position` is where
+        the image is on the log: a read with `?after=` this position sees it.
         """
         form = await read_form(request, settings.max_upload_size)
         try:
             file = form["file"]
             assert isinstance(file, UploadFile)
-            image_id = await gateway.accept(
+            image_id, partition, offset = await gateway.accept(
                 await file.read(),
                 source_id=str(form.get("source", ""))[:200],
                 captured_at=_captured_at(form),
@@ -63,13 +66,13 @@ def routes(settings: Settings, gateway: Gateway, view: View) -> APIRouter:
             )
         finally:
             await form.close()
-        location = {"Location": f"/images/{image_id}"}
+        where = {"Location": f"/images/{image_id}", HEADER: written(partition, offset)}
         if "respond-async" in prefer:
-            return json({"image_id": image_id, "detection": None}, 202, location)
+            return json({"image_id": image_id, "detection": None}, 202, where)
         detection = None
-        if await view.wait_for(image_id, settings.detection_wait_s):
+        if await waiting.detected(image_id, settings.detection_wait_s):
             detection = await _detection(image_id)
-        return json({"image_id": image_id, "detection": detection}, 201, location)
+        return json({"image_id": image_id, "detection": detection}, 201, where)
 
     async def _detection(image_id: UUID) -> dict[str, Any]:
         detections = [

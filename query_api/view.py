@@ -1,9 +1,8 @@
-"""Reading the view: named queries over the lake, on threads, and waiting for what is not there yet."""
+"""Reading the view: named queries over the lake, on threads."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -11,8 +10,6 @@ from typing import Any
 from uuid import UUID
 
 import duckdb
-import psycopg
-from psycopg.sql import SQL, Identifier
 
 from query_api.errors import ViewUnavailable
 from streams import lake
@@ -21,7 +18,6 @@ from streams.settings import Settings
 from streams.statements import read_statements
 
 QUERIES = read_statements("query_api", "queries.sql")
-SNAPSHOT = "SELECT max(snapshot_id) FROM {generation}.ducklake_snapshot"
 LOOK_S = 1.0
 """Between looks for another generation that went live."""
 LOST = (
@@ -29,7 +25,6 @@ LOST = (
     duckdb.FatalException, duckdb.InternalException, LakeRefused,
 )  # fmt: skip
 """What a connection raises that will not come to itself again."""
-log = logging.getLogger(__name__)
 
 
 class View:
@@ -40,52 +35,15 @@ class View:
         self._lock = threading.Lock()
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._generation, self._looked = "", 0.0
-        self._waiting: dict[UUID, list[asyncio.Future[bool]]] = {}
-        self._watching: asyncio.Task[None] | None = None
 
     async def rows(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
         """The rows of a query of `queries.sql`. Raises ViewUnavailable."""
         return await asyncio.to_thread(self._rows, QUERIES[query], parameters)
 
-    async def wait_for(self, image_id: UUID, timeout_s: float) -> bool:
-        """Wait until the view has the image's detection; False when it failed or that took too long."""
-        arrival: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(image_id, []).append(arrival)
-        if self._watching is None or self._watching.done():
-            self._watching = asyncio.create_task(self._watch())
-        try:
-            return await asyncio.wait_for(arrival, timeout_s)
-        except TimeoutError:
-            return False
-        finally:
-            self._waiting[image_id].remove(arrival)
-            if not self._waiting[image_id]:
-                del self._waiting[image_id]
-
-    async def _watch(self) -> None:
-        """While someone waits: at each new snapshot, wake those whose image it has."""
-        while self._waiting:
-            try:
-                async with await psycopg.AsyncConnection.connect(
-                    self._settings.catalog_url.get_secret_value(), autocommit=True, connect_timeout=3
-                ) as catalog:
-                    generation, seen = await asyncio.to_thread(self._live), None
-                    snapshot = SQL(SNAPSHOT).format(generation=Identifier(generation))
-                    while self._waiting and generation == await self._still(generation):
-                        (newest,) = (await (await catalog.execute(snapshot)).fetchall())[0]
-                        if newest == seen:
-                            await asyncio.sleep(0.01)
-                            continue
-                        waiting = list(self._waiting)
-                        for row in await self.rows("finished", image_ids=waiting):
-                            for arrival in self._waiting.get(row["image_id"], ()):
-                                if not arrival.done():
-                                    arrival.set_result(row["detected"])
-                        # Who came while the query ran is not in its answer: look at this snapshot again.
-                        seen = newest if self._waiting.keys() <= set(waiting) else None
-            except (psycopg.Error, duckdb.Error, ViewUnavailable) as error:
-                log.warning("waiting for the catalog: %s", type(error).__name__)
-                await asyncio.sleep(0.5)
+    async def generation(self) -> str:
+        """The generation that is read, looked up when that is due."""
+        due = time.monotonic() - self._looked > LOOK_S
+        return await asyncio.to_thread(self._live) if due else self._generation
 
     def _rows(self, sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
         for last_try in (False, True):
@@ -117,11 +75,6 @@ class View:
         """The generation that is read from now on."""
         self._attached()
         return self._generation
-
-    async def _still(self, generation: str) -> str:
-        """The generation that is read, looked up when that is due: one that was retired changes no more."""
-        due = time.monotonic() - self._looked > LOOK_S
-        return await asyncio.to_thread(self._live) if due else generation
 
     def _forget(self, connection: duckdb.DuckDBPyConnection | None) -> None:
         with self._lock:

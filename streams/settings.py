@@ -105,6 +105,7 @@ class Settings(BaseSettings):
     max_upload_size: int = Field(10_000_000, ge=1, description="bytes of one image")
     max_image_pixels: int = Field(25_000_000, ge=1, description="width x height of one image")
     detection_wait_s: float = Field(10, ge=0, le=60, description="how long an upload waits for its circles")
+    after_wait_s: float = Field(5, ge=0, le=60, description="how long a read waits for its ?after=position")
     cors_origins: str = Field("", description="comma-separated origins that browsers may call from")
 
     @classmethod

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from datetime import UTC, datetime
-from typing import Self
+from typing import NamedTuple, Self
 from uuid import UUID
 
 import uuid_utils.compat as uuids
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from aiokafka.structs import RecordMetadata
 
 from detector.images import inspect
 from streams.codec import Codec
@@ -23,6 +24,14 @@ from streams.store import Store
 from streams.topics import UPLOADED
 
 EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
+
+
+class Accepted(NamedTuple):
+    """An image that was taken in, and where its event is on `images.uploaded`."""
+
+    image_id: UUID
+    partition: int
+    offset: int
 
 
 class Gateway:
@@ -59,8 +68,8 @@ class Gateway:
         captured_at: datetime | None = None,
         attributes: dict[str, str] | None = None,
         traceparent: bytes | None = None,
-    ) -> UUID:
-        """Take one image in; its id once object storage and all in-sync replicas of the log have it.
+    ) -> Accepted:
+        """Take one image in; returns once object storage and all in-sync replicas of the log have it.
 
         Raises InvalidImage, DuplicateImage, StoreUnavailable, LogUnavailable, CatalogUnavailable; then the
         same bytes may be sent again.
@@ -84,12 +93,12 @@ class Gateway:
                 uploaded_at=now,
                 attributes=attributes or {},
             )
-            await self._send(event, traceparent)
-        return image_id
+            sent = await self._send(event, traceparent)
+        return Accepted(image_id, sent.partition, sent.offset)
 
-    async def _send(self, event: ImageUploaded, traceparent: bytes | None) -> None:
+    async def _send(self, event: ImageUploaded, traceparent: bytes | None) -> RecordMetadata:
         try:
-            await self._producer.send_and_wait(
+            return await self._producer.send_and_wait(
                 UPLOADED.name,
                 self._codec.encode(event),
                 key=key_of(event),

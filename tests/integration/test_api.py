@@ -86,6 +86,29 @@ def test_an_asynchronous_upload_answers_at_once_and_is_pending_until_detected(ap
     assert status in ("pending", "detected")
 
 
+def test_a_read_with_the_position_of_an_upload_never_misses_it(api: httpx.Client) -> None:
+    for seed in range(300, 320):
+        answer = api.post(
+            "/images/", files={"file": ("a", picture(seed))}, headers={"Prefer": "respond-async"}
+        )
+        position, image_id = answer.headers["circles-position"], answer.json()["image_id"]
+        reads = [f"/images/{image_id}", "/images"]
+        for path in reads:
+            found = api.get(path, params={"after": position}).raise_for_status().json()
+            newest = found if "image_id" in found else found["images"][0]
+            assert (newest["image_id"], newest["width"]) == (image_id, 64)
+
+
+def test_a_position_that_the_view_does_not_reach_in_time_is_504_with_the_lag(api: httpx.Client) -> None:
+    partition, _, offset = upload(api, picture(330)).headers["circles-position"].partition("-")
+    answer = api.get("/images", params={"after": f"{partition}-{int(offset) + 7}"})
+    assert answer.status_code == 504
+    assert answer.headers["retry-after"] == "1"
+    assert answer.json()["lag"] == 7
+    assert "7 more messages of images.uploaded" in answer.json()["detail"]
+    assert api.get("/images", params={"after": "7"}).status_code == 400
+
+
 def test_an_image_comes_back_with_its_facts_and_its_bytes(api: httpx.Client) -> None:
     data = picture(6, "WEBP")
     more = {"source": "camera-1", "captured_at": "2026-01-31T12:00:00Z", "attributes": '{"lane": "3"}'}

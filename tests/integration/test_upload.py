@@ -12,7 +12,7 @@ import pytest
 from streams.codec import Codec
 from streams.errors import DuplicateImage, LogUnavailable
 from streams.ingest.claims import Claims, claims_pool
-from streams.ingest.upload import Gateway
+from streams.ingest.upload import Accepted, Gateway
 from streams.records import Record
 from streams.settings import Settings
 from streams.store import Store
@@ -61,7 +61,7 @@ def test_a_crash_between_object_and_event_is_finished_by_the_next_upload(setting
                 await crashing.accept(picture(1))
         assert read_all(settings, UPLOADED) == []
         async with gateway(settings) as sound:
-            image_id = await sound.accept(picture(1))
+            image_id, *_ = await sound.accept(picture(1))
             with pytest.raises(DuplicateImage) as refused:
                 await sound.accept(picture(1))
         assert refused.value.image_id == image_id
@@ -80,20 +80,20 @@ def test_a_crash_after_the_event_repeats_it_under_the_same_id(settings: Settings
             with pytest.raises(Crash):
                 await crashing.accept(picture(2))
         async with gateway(settings) as sound:
-            return [await sound.accept(picture(2))]
+            return [(await sound.accept(picture(2))).image_id]
 
     ids = asyncio.run(uploads())
     assert [record.image_id for record in read_all(settings, UPLOADED)] == ids * 2
 
 
 def test_uploads_of_the_same_bytes_at_the_same_moment_are_one_image(settings: Settings) -> None:
-    async def uploads() -> list[UUID | BaseException]:
+    async def uploads() -> list[Accepted | BaseException]:
         async with gateway(settings) as one, gateway(settings) as other:
-            calls: list[Awaitable[UUID]] = [g.accept(picture(3)) for g in (one, other, one, other)]
+            calls: list[Awaitable[Accepted]] = [g.accept(picture(3)) for g in (one, other, one, other)]
             return await asyncio.gather(*calls, return_exceptions=True)
 
     outcomes = asyncio.run(uploads())
-    (image_id,) = [outcome for outcome in outcomes if isinstance(outcome, UUID)]
+    (image_id,) = [outcome.image_id for outcome in outcomes if isinstance(outcome, Accepted)]
     assert [o.image_id for o in outcomes if isinstance(o, DuplicateImage)] == [image_id] * 3
     assert len(read_all(settings, UPLOADED)) == 1
 
@@ -106,6 +106,6 @@ def test_a_log_that_refuses_is_said_and_the_bytes_may_come_again(settings: Setti
             with pytest.raises(LogUnavailable, match="MessageSizeTooLarge"):
                 await ready.accept(picture(4))
             alter(settings, UPLOADED, "max.message.bytes", 1_000_000)
-            return await ready.accept(picture(4))
+            return (await ready.accept(picture(4))).image_id
 
     assert asyncio.run(uploads()) == read_all(settings, UPLOADED)[0].image_id
