@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -9,7 +11,9 @@ from rich.console import Console
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-console = Console(markup=False, emoji=False, highlight=False)
+# A file or a pipe has no width: rows are not broken there, unless COLUMNS says where.
+_WIDTH = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 240
+console = Console(width=_WIDTH, markup=False, emoji=False, highlight=False)
 failure = Console(stderr=True, style="red", markup=False, emoji=False, highlight=False)
 
 

@@ -1,5 +1,6 @@
 """Options of the whole suite."""
 
+import os
 import shutil
 import subprocess
 
@@ -8,6 +9,7 @@ from hypothesis import settings
 
 settings.register_profile("untimed", deadline=None)  # machines are shared, and a first call compiles
 settings.load_profile("untimed")
+os.environ.pop("COLUMNS", None)  # which pytest sets for its workers: tables would be as wide as its terminal
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

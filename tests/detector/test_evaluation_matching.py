@@ -39,9 +39,9 @@ def test_circles_overlap_by_their_areas() -> None:
 
 
 @law
-@given(st.tuples(*[st.floats(5, 60)] * 2), st.floats(0, 120))
+@given(st.tuples(*[st.floats(10, 60)] * 2), st.floats(0, 120))
 def test_circles_overlap_as_their_pixels_do(radii: tuple[float, float], distance: float) -> None:
-    y, x = np.mgrid[-60:60:0.5, -60:181:0.5]
+    y, x = np.mgrid[-60:60:0.25, -60:181:0.25]
     one = x**2 + y**2 < radii[0] ** 2
     other = (x - distance) ** 2 + y**2 < radii[1] ** 2
     counted = (one & other).sum() / (one | other).sum()

@@ -67,19 +67,24 @@ def test_kill_9_with_calls_in_flight_loses_no_image(fresh: Fresh) -> None:
 
 def test_an_image_that_takes_long_is_not_committed_past_by_its_neighbours(fresh: Fresh) -> None:
     """In a new process Faust commits the first run of acknowledged offsets, wherever it begins."""
-    with model_server() as model:
-        settings = fresh(model_server_url=model.url, topic_partitions=1)
-        events = stored(settings, 20)
-        model.held = picture(0)
-        produce(settings, UPLOADED, *events)
-        with stages(settings, "worker"):
-            wait_until(lambda: model.calls > 1 and len(images_of(settings)) == model.calls - 1)
-            time.sleep(2.5)  # its neighbours are done, and commits are due every second
-            assert len(images_of(settings)) > 0
-            assert committed(settings) == 0
-            model.release.set()
-            wait_until(lambda: committed(settings) == 20)
-        assert set(images_of(settings)) == {str(event.image_id) for event in events}
+    neighbours = 0
+    for _ in range(3):  # on a busy machine a worker may begin with a batch of the one event that came first
+        with model_server() as model:
+            settings = fresh(model_server_url=model.url, topic_partitions=1)
+            events = stored(settings, 20)
+            model.held = picture(0)
+            produce(settings, UPLOADED, *events)
+            with stages(settings, "worker"):
+                wait_until(lambda: 0 < model.calls == len(images_of(settings)) + 1)  # noqa: B023 it is called here
+                time.sleep(2.5)  # its neighbours are done, and commits are due every second
+                neighbours = len(images_of(settings))
+                assert committed(settings) == 0
+                model.release.set()
+                wait_until(lambda: committed(settings) == 20)  # noqa: B023
+            assert set(images_of(settings)) == {str(event.image_id) for event in events}
+        if neighbours:
+            return
+    raise AssertionError("it never had a neighbour in its batch")
 
 
 def test_sigterm_finishes_what_is_in_flight_and_loses_nothing(fresh: Fresh) -> None:
