@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Query, Request, Response
 
 from query_api.errors import Problem
+from query_api.filters import Listing
 from query_api.view import View, by_image
 from streams.errors import CatalogUnavailable, ObjectUnreadable
 from streams.ingest.claims import Claims
@@ -50,18 +51,20 @@ def routes(claims: Claims, store: Store, view: View) -> APIRouter:
         raise Problem(404, f"image {image_id} has no object {object_id}")
 
     @router.get("/images")
-    async def images(
-        limit: Annotated[int, Query(ge=1, le=500)] = 50,
-        cursor: str = "",
-        include: Annotated[Literal["", "objects"], Query(description="objects: each image's circles")] = "",
-    ) -> Response:
+    async def images(wanted: Annotated[Listing, Query()]) -> Response:
         """Images, newest first. `next` is the cursor of the page behind, null at the end."""
-        before, before_id = _read_cursor(cursor)
-        page = await view.rows("images", image_id=None, before=before, before_id=before_id, count=limit + 1)
-        following = _cursor(page[limit - 1]) if len(page) > limit else None
-        page = page[:limit]
+        conditions, values = wanted.conditions()
+        before, before_id = _read_cursor(wanted.cursor)
+        if before:
+            conditions, values = (
+                [*conditions, "images_before"],
+                {**values, "before": before, "before_id": before_id},
+            )
+        page = await view.rows("images", *conditions, count=wanted.limit + 1, **values)
+        following = _cursor(page[wanted.limit - 1]) if len(page) > wanted.limit else None
+        page = page[: wanted.limit]
         answer = [_summary(row) for row in page]
-        if include == "objects" and page:
+        if wanted.include == "objects" and page:
             circles = by_image(await view.rows("objects", image_ids=[row["image_id"] for row in page]))
             for image in answer:
                 image["objects"] = [_object(o) for o in circles.get(image["image_id"], ())]
@@ -102,7 +105,7 @@ def routes(claims: Claims, store: Store, view: View) -> APIRouter:
         """The image's row; None when it was accepted and is not folded yet. Raises Problem 404."""
         wanted = _uuid(image_id)
         if wanted:
-            rows = await view.rows("images", image_id=wanted, before=None, before_id=None, count=1)
+            rows = await view.rows("images", "images_image_id", image_id=wanted, count=1)
             if rows:
                 return rows[0]
             try:

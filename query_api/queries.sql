@@ -1,12 +1,10 @@
 -- Named queries over the lake. `$name` is a parameter. The ranges beside the lists of ids let DuckDB skip
--- files: ids are ordered by time.
+-- files: ids are ordered by time. `{conditions}` are those named `<query>_<condition>` that are asked for.
 
 -- name: images
 -- A page of images, newest first, each with its newest detection or its open failure.
 WITH page AS (
-    SELECT * FROM lake.images
-    WHERE ($image_id IS NULL OR image_id = $image_id)
-      AND ($before IS NULL OR (uploaded_at, image_id) < ($before, $before_id))
+    SELECT * FROM lake.images WHERE {conditions}
     ORDER BY uploaded_at DESC, image_id DESC LIMIT $count),
 detected AS (
     SELECT image_id, max_by((model_name, model_version, circle_count, latency_ms, detected_at), detected_at) AS d
@@ -21,6 +19,36 @@ SELECT page.image_id, source_id, uri, sha256, content_type, width, height, size_
        attributes, d, f
 FROM page LEFT JOIN detected USING (image_id) LEFT JOIN failed USING (image_id)
 ORDER BY uploaded_at DESC, image_id DESC;
+
+-- name: images_image_id
+image_id = $image_id
+-- name: images_before
+(uploaded_at, image_id) < ($before, $before_id)
+-- name: images_source
+source_id = $source
+-- name: images_since
+uploaded_at >= $since
+-- name: images_until
+uploaded_at < $until
+-- name: images_min_circles
+image_id IN (SELECT image_id FROM lake.detections
+             GROUP BY image_id HAVING max_by(circle_count, detected_at) >= $min_circles)
+-- name: images_max_circles
+image_id IN (SELECT image_id FROM lake.detections
+             GROUP BY image_id HAVING max_by(circle_count, detected_at) <= $max_circles)
+-- name: images_model
+image_id IN (SELECT image_id FROM lake.detections WHERE model_name = $model)
+-- name: images_version
+image_id IN (SELECT image_id FROM lake.detections WHERE model_name = $model AND model_version = $version)
+-- name: images_detected
+image_id IN (SELECT image_id FROM lake.detections)
+-- name: images_failed
+image_id NOT IN (SELECT image_id FROM lake.detections)
+AND image_id IN (SELECT image_id FROM lake.failures WHERE dead_letter_id NOT IN (SELECT dead_letter_id FROM lake.retries))
+-- name: images_pending
+image_id NOT IN (SELECT image_id FROM lake.detections)
+AND image_id NOT IN (SELECT image_id FROM lake.failures WHERE image_id IS NOT NULL
+                     AND dead_letter_id NOT IN (SELECT dead_letter_id FROM lake.retries))
 
 -- name: stored_object
 -- Where an image's bytes are.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from fastapi import APIRouter, Header, Request, Response
 from starlette.datastructures import FormData, UploadFile
 
 from query_api.errors import Problem
+from query_api.filters import in_utc
 from query_api.images import bbox, json
 from query_api.limits import read_form
 from query_api.positions import HEADER, written
@@ -94,9 +95,8 @@ def _captured_at(form: FormData) -> datetime | None:
     if not text:
         return None
     try:
-        moment = datetime.fromisoformat(str(text))
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError) as error:
+        return in_utc(datetime.fromisoformat(str(text)))
+    except ValueError as error:
         raise Problem(
             422, f"captured_at must be an ISO 8601 time like 2026-01-31T12:00:00Z, not {text!r}"
         ) from error

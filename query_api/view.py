@@ -36,9 +36,10 @@ class View:
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._generation, self._looked = "", 0.0
 
-    async def rows(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
-        """The rows of a query of `queries.sql`. Raises ViewUnavailable."""
-        return await asyncio.to_thread(self._rows, QUERIES[query], parameters)
+    async def rows(self, query: str, *conditions: str, **parameters: Any) -> list[dict[str, Any]]:
+        """The rows of a query of `queries.sql` that meet some conditions of it. Raises ViewUnavailable."""
+        met = " AND ".join(f"({QUERIES[condition]})" for condition in conditions) or "true"
+        return await asyncio.to_thread(self._rows, QUERIES[query].replace("{conditions}", met), parameters)
 
     async def generation(self) -> str:
         """The generation that is read, looked up when that is due."""

@@ -99,6 +99,21 @@ def test_a_read_with_the_position_of_an_upload_never_misses_it(api: httpx.Client
             assert (newest["image_id"], newest["width"]) == (image_id, 64)
 
 
+def test_a_list_is_filtered_over_pages_and_says_what_it_cannot_be_asked_for(api: httpx.Client) -> None:
+    sent = {upload(api, picture(seed), source="gate 7").json()["image_id"] for seed in range(340, 345)}
+    found, cursor = [], ""
+    asked = {"source": "gate 7", "status": "detected", "min_circles": "1", "limit": "2"}
+    while cursor is not None:
+        page = api.get("/images", params=asked | {"cursor": cursor}).raise_for_status().json()
+        found += [image["image_id"] for image in page["images"]]
+        cursor = page["next"]
+    assert (len(found), set(found)) == (5, sent)
+    refused = api.get("/images?source=a%00b&since=yesterday&version=2")
+    assert refused.status_code == 422
+    assert "source: Value error, has a NUL" in refused.json()["detail"]
+    assert "since: Input should be a valid datetime" in refused.json()["detail"]
+
+
 def test_a_position_that_the_view_does_not_reach_in_time_is_504_with_the_lag(api: httpx.Client) -> None:
     partition, _, offset = upload(api, picture(330)).headers["circles-position"].partition("-")
     answer = api.get("/images", params={"after": f"{partition}-{int(offset) + 7}"})
