@@ -56,10 +56,8 @@ def routes(claims: Claims, store: Store, view: View) -> APIRouter:
         conditions, values = wanted.conditions()
         before, before_id = _read_cursor(wanted.cursor)
         if before:
-            conditions, values = (
-                [*conditions, "images_before"],
-                {**values, "before": before, "before_id": before_id},
-            )
+            conditions.append("images_before")
+            values |= {"before": before, "before_id": before_id}
         page = await view.rows("images", *conditions, count=wanted.limit + 1, **values)
         following = _cursor(page[wanted.limit - 1]) if len(page) > wanted.limit else None
         page = page[: wanted.limit]

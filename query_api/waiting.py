@@ -33,7 +33,7 @@ class Waiting:
         self._catalog_url, self._view = settings.catalog_url, view
         self._outcomes: dict[UUID, list[asyncio.Future[bool]]] = {}
         self._positions: list[tuple[Position, asyncio.Future[None]]] = []
-        self._folded: Position = {}
+        self._folded: Position | None = None  # not known
         self._watching: asyncio.Task[None] | None = None
 
     async def detected(self, image_id: UUID, timeout_s: float) -> bool:
@@ -51,13 +51,18 @@ class Waiting:
                 del self._outcomes[image_id]
 
     async def passed(self, position: Position, timeout_s: float) -> Position:
-        """Wait until the view has passed a position; of what it has not in time, how many messages remain."""
+        """Wait until the view has passed a position; of what it has not in time, how many messages remain.
+
+        Raises ViewUnavailable where the catalog did not answer.
+        """
         entry = position, asyncio.get_running_loop().create_future()
         self._positions.append(entry)
         self._watch_on()
         try:
             await asyncio.wait_for(entry[1], timeout_s)
         except TimeoutError:
+            if self._folded is None:
+                raise ViewUnavailable("the view's catalog does not answer") from None
             return remaining(position, self._folded)
         finally:
             self._positions.remove(entry)
@@ -68,6 +73,7 @@ class Waiting:
             self._watching = asyncio.create_task(self._watch())
 
     async def _watch(self) -> None:
+        self._folded = None
         while self._outcomes or self._positions:
             try:
                 async with await psycopg.AsyncConnection.connect(
@@ -75,6 +81,7 @@ class Waiting:
                 ) as catalog:
                     await self._look(catalog)
             except (psycopg.Error, duckdb.Error, ViewUnavailable) as error:
+                self._folded = None
                 log.warning("waiting for the catalog: %s", type(error).__name__)
                 await asyncio.sleep(0.5)
 

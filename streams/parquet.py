@@ -10,7 +10,7 @@ from contextlib import suppress
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
-import uuid_utils
+import uuid_utils.compat as uuids
 from obstore.exceptions import BaseError
 
 from streams import lake, manifest
@@ -35,7 +35,7 @@ def add(view: duckdb.DuckDBPyConnection, folder: str, new: Rows) -> list[File]:
             if rows.num_rows <= lake.INLINED_ROWS:
                 lake.insert(view, table, rows)
                 continue
-            paths.append(f"main/{table}/circles-{uuid_utils.uuid7()}.parquet")
+            paths.append(f"main/{table}/circles-{uuids.uuid7()}.parquet")
             files.append(manifest.write(folder, paths[-1], encoded(rows)))
             view.execute("CALL ducklake_add_data_files('lake', ?, ?)", [table, f"{folder}/{paths[-1]}"])
     except BaseException:

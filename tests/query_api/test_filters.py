@@ -10,15 +10,15 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 
 from deploy.local.postgres import running_postgres
 from query_api.filters import Listing
 from query_api.view import View
 from streams import lake
 from streams.records import Record
-from streams.settings import Settings
 from tests.examples import MOMENT, circles, detected, failed, retried, uploaded
+from tests.lakes import fresh
 from tests.streams.small_view import put
 
 DAY = timedelta(days=1)
@@ -51,8 +51,7 @@ def log() -> list[Record]:
 def view(tmp_path_factory: pytest.TempPathFactory) -> Iterator[View]:
     folder = tmp_path_factory.mktemp("view")
     with running_postgres(folder / "postgres") as url:
-        settings = Settings(data_dir=folder, catalog_url=SecretStr(url))
-        lake.create(settings)
+        settings = fresh(url, folder)
         with lake.connect(settings, read_only=False) as writer:
             put(settings, writer, log(), 0)
         yield View(settings)

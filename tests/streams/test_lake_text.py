@@ -11,7 +11,6 @@ from typing import Any
 
 import orjson
 import pytest
-from pydantic import SecretStr
 
 from deploy.local.postgres import running_postgres
 from streams import lake
@@ -21,6 +20,7 @@ from streams.records import Record
 from streams.rows import unpack_headers
 from streams.settings import Settings
 from tests.examples import batch, failed, message, uploaded
+from tests.lakes import fresh
 
 TEXTS = ["", "a\0b", "}", "'}, ", '{"a": [1]}', "NULL", "it's = \\", "\u200b\U0001f600"]
 BYTES = [*(text.encode() for text in TEXTS), b"\\x00", bytes(range(256))]
@@ -30,9 +30,7 @@ BYTES = [*(text.encode() for text in TEXTS), b"\\x00", bytes(range(256))]
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     folder = tmp_path_factory.mktemp("lake")
     with running_postgres(folder / "postgres") as url:
-        settings = Settings(data_dir=folder, catalog_url=SecretStr(url))
-        lake.create(settings)
-        yield settings
+        yield fresh(url, folder)
 
 
 def read_back(settings: Settings, record: Record, columns: str) -> tuple[Any, ...]:
