@@ -19,7 +19,7 @@ up: .venv/.run
 	@$(BIN)/circles up
 
 test: .venv/.dev
-	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered -n $(or $(PROCESSES),3) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n $(or $(PROCESSES),3) --dist loadfile $(ARGS)
 
 test-containers: .venv/.dev
 	@$(BIN)/python -m pytest tests/integration tests/containers --on containers $(ARGS)
@@ -56,7 +56,7 @@ lock: .venv/.dev
 	$$compile --extra local --group dev pyproject.toml -o requirements-dev.lock; \
 	$$compile --extra local -c requirements-dev.lock pyproject.toml -o requirements.lock; \
 	$$compile -c requirements-dev.lock pyproject.toml -o deploy/requirements.lock; \
-	for own in tests/conformance bench/peers; do \
+	for own in tests/conformance tests/client bench/peers; do \
 		$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --generate-hashes --no-header \
 			$$own/requirements.in -o $$own/requirements.lock; done
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
+from starlette.datastructures import UploadFile
 
 
 def create_app(folder: Path) -> FastAPI:
@@ -31,6 +32,17 @@ def create_app(folder: Path) -> FastAPI:
         digest = hashlib.sha256(data).hexdigest()
         await asyncio.to_thread(write, folder / uuid.uuid4().hex, data)
         return Response(digest.encode(), 201)
+
+    @app.post("/formed")
+    async def formed(request: Request) -> Response:
+        """The file of a form, hashed, and on the disk before the answer."""
+        async with request.form() as form:
+            file = form["file"]
+            assert isinstance(file, UploadFile)
+            data = await file.read()
+        digest = hashlib.sha256(data).hexdigest()
+        await asyncio.to_thread(write, folder / uuid.uuid4().hex, data)
+        return Response(digest.encode(), 202)
 
     return app
 

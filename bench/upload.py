@@ -18,7 +18,7 @@ from deploy.local.supervise import running
 
 ROUNDS = 4
 SECONDS = 2.0
-OURS, STORED, EMPTY = "upload", "raw body, SHA-256, fsync", "empty route"
+OURS, FORMED, STORED, EMPTY = "upload", "form, SHA-256, fsync", "raw body, SHA-256, fsync", "empty route"
 BOUNDARY = b"an-image"
 
 
@@ -35,25 +35,26 @@ def run(say: Say) -> list[Figure]:
             ours, limit = psutil.Process(api.pids()["api"]), psutil.Process(others.pids()["limits"])
             empty = itertools.repeat(Request("GET", f"http://127.0.0.1:{port}/empty"))
 
-            def at_the_limit() -> Load:
-                measured = load(_raw(port, jpeg), limit, seconds=SECONDS)
+            def at_the_limit(requests: Iterator[Request]) -> Load:
+                measured = load(requests, limit, seconds=SECONDS)
                 shutil.rmtree(stored)  # a round leaves hundreds of megabytes
                 stored.mkdir()
                 return measured
 
             cases: dict[str, Callable[[], Load]] = {
-                OURS: partial(load, _uploads(settings.api_url, jpeg), ours, seconds=SECONDS),
-                STORED: at_the_limit,
+                OURS: partial(load, uploads(f"{settings.api_url}/images/", jpeg), ours, seconds=SECONDS),
+                FORMED: partial(at_the_limit, uploads(f"http://127.0.0.1:{port}/formed", jpeg)),
+                STORED: partial(at_the_limit, _raw(port, jpeg)),
                 EMPTY: partial(load, empty, limit, seconds=SECONDS),
             }
             say("warming up")
             for case in cases.values():
                 case()
             found = interleaved(ROUNDS, cases, say)
-    return figures(found, [OURS], [STORED, EMPTY])
+    return figures(found, [OURS], [FORMED, STORED, EMPTY])
 
 
-def _uploads(api_url: str, jpeg: bytes) -> Iterator[Request]:
+def uploads(url: str, jpeg: bytes) -> Iterator[Request]:
     """Multipart forms as browsers send them, each with an image of its own bytes."""
     before = b'--%b\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\n' % BOUNDARY
     before += b"Content-Type: image/jpeg\r\n\r\n"
@@ -63,7 +64,7 @@ def _uploads(api_url: str, jpeg: bytes) -> Iterator[Request]:
         "Prefer": "respond-async",
     }
     while True:
-        yield Request("POST", f"{api_url}/images/", 202, headers, before + events.distinct(jpeg) + after)
+        yield Request("POST", url, 202, headers, before + events.distinct(jpeg) + after)
 
 
 def _raw(port: int, jpeg: bytes) -> Iterator[Request]:

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from deploy import dead_letters
+from deploy import dead_letters, keys
 from deploy.evaluate import evaluate
 from deploy.export import export
 from deploy.find import find
@@ -32,6 +32,7 @@ cli = typer.Typer(
     help="Images in, circles out: a streaming vision system on a message log.",
 )
 cli.add_typer(dead_letters.commands, name="dead-letters")
+cli.add_typer(keys.commands, name="keys")
 cli.command()(find)
 cli.command()(evaluate)
 cli.command()(export)
@@ -76,7 +77,7 @@ def send(
     files = find_files(paths)
     if not files:
         raise FileNotFoundError("no .jpg, .jpeg, .png or .webp file in there")
-    raise typer.Exit(asyncio.run(_send(files, settings.api_url, source, at_once)))
+    raise typer.Exit(asyncio.run(_send(files, settings, source, at_once)))
 
 
 @cli.command()
@@ -182,7 +183,8 @@ def _run_stack(*, demo: bool, stay: bool) -> None:
 
     async def ready(running: Settings) -> None:
         if demo:
-            await asyncio.to_thread(show_demo, running.api_url, console)
+            key = running.api_key.get_secret_value()
+            await asyncio.to_thread(show_demo, running.api_url, console, key)
         if not stay:
             raise _Done
         console.print(f"\nEverything is up: {running.api_url}/   (Ctrl-C ends it)")
@@ -203,7 +205,7 @@ class _Done(Exception):
     """The demo was asked to leave."""
 
 
-async def _send(files: list[Path], api_url: str, source: str, at_once: int) -> int:
+async def _send(files: list[Path], settings: Settings, source: str, at_once: int) -> int:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     from streams.ingest.send import Sent, send
@@ -213,7 +215,8 @@ async def _send(files: list[Path], api_url: str, source: str, at_once: int) -> i
         "sending", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
     ) as bar:
         task = bar.add_task("", total=len(files))
-        async for one in send(files, api_url, source=source, at_once=at_once):
+        key = settings.api_key.get_secret_value()
+        async for one in send(files, settings.api_url, key=key, source=source, at_once=at_once):
             sent.append(one)
             bar.advance(task)
     states = Counter(one.state for one in sent)

@@ -51,8 +51,11 @@ def samples(camera_seed: int) -> Iterator[Sample]:
         )
 
 
-def show(api_url: str, console: Console) -> None:
-    """Send the samples and print what happened. Raises httpx.HTTPError when the API does not answer."""
+def show(api_url: str, console: Console, key: str = "") -> None:
+    """Send the samples, with `key` where the API asks for one, and print what happened.
+
+    Raises httpx.HTTPError when the API does not answer.
+    """
     table = Table(
         "image",
         "circles found",
@@ -64,7 +67,8 @@ def show(api_url: str, console: Console) -> None:
     for column in table.columns[1:]:
         column.justify = "right"
     first = None
-    with httpx.Client(base_url=api_url, timeout=60) as client:
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    with httpx.Client(base_url=api_url, headers=headers, timeout=60) as client:
         for sample in samples(camera_seed=int(time.time())):
             image_id, found, took = _upload(client, sample)
             first = first or image_id

@@ -67,7 +67,7 @@ def inspect(data: bytes, max_pixels: int = MAX_PIXELS, *, decode: bool = False) 
         found = Inspected(CONTENT_TYPES[str(image.format)], image.width, image.height)
         if decode:
             # An eighth of a JPEG's resolution: all of the file is read for a fraction of the work.
-            image.draft(None, (image.width // 8, image.height // 8))
+            image.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
             load(image)
     return found
 

@@ -34,6 +34,14 @@ class ViewUnavailable(Exception):
     """The view cannot be read now."""
 
 
+class SnapshotGone(Exception):
+    """What is asked for was seen by a snapshot of the lake that is not kept any more."""
+
+
+class TooLong(Exception):
+    """A question to the lake took longer than it may."""
+
+
 UNAVAILABLE = (CatalogUnavailable, LogUnavailable, RegistryUnavailable, StoreUnavailable, ViewUnavailable)
 
 
@@ -63,6 +71,10 @@ def _problem(error: Exception) -> Problem:
             return Problem(409, str(error), location, image_id=error.image_id)
         case _ if isinstance(error, UNAVAILABLE):
             return Problem(503, f"try again soon: {error}", {"Retry-After": "2"})
+        case SnapshotGone():
+            return Problem(410, str(error))
+        case TooLong():
+            return Problem(504, f"{error}: ask for less, like a shorter time with since= and until=")
         case RequestValidationError():
             said = "; ".join(
                 f"{'.'.join(map(str, e['loc'][1:])) or 'request'}: {e['msg']}" for e in error.errors()
@@ -83,6 +95,15 @@ def install(app: FastAPI) -> None:
         return response(Problem(500, "an error that was not foreseen; the log has it"), request.url.path)
 
     app.add_exception_handler(Exception, unforeseen)
-    expected = (Problem, InvalidImage, DuplicateImage, RequestValidationError, HTTPException, *UNAVAILABLE)
+    expected = (
+        Problem,
+        SnapshotGone,
+        TooLong,
+        InvalidImage,
+        DuplicateImage,
+        RequestValidationError,
+        HTTPException,
+        *UNAVAILABLE,
+    )
     for kind in expected:
         app.add_exception_handler(kind, answer)

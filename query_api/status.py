@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+import duckdb
 from confluent_kafka import KafkaException
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import SecretStr
 
+from query_api.access.caller import calling
+from query_api.answers import json
 from query_api.errors import ViewUnavailable
-from query_api.images import json
-from query_api.view import View
-from streams import progress
+from query_api.view.questions import Question
+from query_api.view.reading import View
+from streams import progress, standing
+from streams.errors import LakeRefused
 from streams.settings import Settings
-from streams.topics import UPLOADED
 
 WAIT_S = 3.0
 KEEP_S = 1.0
@@ -25,7 +28,7 @@ KEEP_S = 1.0
 
 
 class Log:
-    """The ends of the topics and how far the detect stage has come, looked up at most once a second.
+    """Whether Kafka answers, asked at most once a second.
 
     With a plain consumer: librdkafka's AdminClient does not recover from a broker that went away, and can
     end the process (librdkafka issue 4605).
@@ -35,43 +38,62 @@ class Log:
         self._consumer = progress.consumer(settings)
         self._looked = 0.0
         self._lock = asyncio.Lock()
-        self._seen: dict[str, Any] | KafkaException = {}
+        self._away: KafkaException | None = None
 
-    async def look(self) -> dict[str, Any]:
-        """`{"ends": {topic: offset}, "detected": offset}`, each the sum over partitions.
-
-        Raises KafkaException.
-        """
+    async def look(self) -> None:
+        """Raises KafkaException."""
         async with self._lock:
             if time.monotonic() - self._looked > KEEP_S:
+                self._away = None
                 try:
-                    self._seen = await asyncio.to_thread(self._look)
+                    await asyncio.to_thread(progress.look, self._consumer, WAIT_S)
                 except KafkaException as error:
-                    self._seen = error  # so that not each request waits for what does not answer
+                    self._away = error  # so that not each request waits for what does not answer
                 self._looked = time.monotonic()
-        if isinstance(self._seen, KafkaException):
-            raise self._seen
+        if self._away:
+            raise self._away
+
+
+class Standing:
+    """What `circles status` shows, looked up at most every other second."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._looked = float("-inf")
+        self._lock = asyncio.Lock()
+        self._seen: dict[str, Any] = {}
+
+    async def look(self) -> dict[str, Any]:
+        """As `circles status --json`, without numbers where Kafka or PostgreSQL is away.
+
+        Raises ViewUnavailable.
+        """
+        async with self._lock:
+            if time.monotonic() - self._looked > 2 * KEEP_S:
+                self._seen = await asyncio.to_thread(self._look)
+                self._looked = time.monotonic()
         return self._seen
 
     def _look(self) -> dict[str, Any]:
-        seen = progress.look(self._consumer, WAIT_S)
-        ends = Counter[str]()
-        for (topic, _), end in seen.ends.items():
-            ends[topic] += end
-        uploads = progress.positions(seen, [UPLOADED.name], seen.detected)
-        return {"ends": ends, "detected": sum(position.done for position in uploads)}
+        try:
+            return standing.as_object(*standing.look(self._settings))
+        except ValueError as error:
+            stages = [{"stage": stage, "lag": None} for stage in ("detect", "materialize")]
+            return {"at": datetime.now(UTC), "last_commit": None, "said": [str(error)], "stages": stages}
+        except (duckdb.Error, LakeRefused) as error:
+            raise ViewUnavailable("the view's catalog or file store does not answer") from error
 
 
 def routes(settings: Settings, view: View, kafka: Log) -> APIRouter:
     """The router over its parts."""
-    router = APIRouter(tags=["system"])
+    router, ours = APIRouter(tags=["system"]), Standing(settings)
 
     @router.get("/health")
     async def health() -> Response:
         """Whether the API serves, and whether what it needs answers."""
         parts = {"api": "ok", "view": "ok", "log": "ok"}
         try:
-            await view.rows("folded")
+            await view.lake_rows("folded")
         except ViewUnavailable:
             parts["view"] = "unavailable"
         try:
@@ -89,20 +111,14 @@ def routes(settings: Settings, view: View, kafka: Log) -> APIRouter:
         return json({name: _shown(getattr(settings, name)) for name in sorted(Settings.model_fields)})
 
     @router.get("/status")
-    async def status() -> Response:
-        """Counts of the view, and how many messages each stage is behind."""
-        counts = (await view.rows("counts"))[0]
-        folded = {row["topic"]: row["next_offset"] for row in await view.rows("folded")}
-        try:
-            seen = await kafka.look()
-            behind = {
-                "detect": seen["ends"][UPLOADED.name] - seen["detected"],
-                "view": sum(seen["ends"].values()) - sum(folded.values()),
-            }
-        except KafkaException:
-            behind = {"detect": None, "view": None}
-        stages = [{"stage": stage, "lag": lag and max(lag, 0)} for stage, lag in behind.items()]
-        return json({**counts, "stages": stages})
+    async def status(request: Request) -> Response:
+        """Counts of the view, and what `circles status` shows: how far each stage is, and who is behind."""
+        project = calling(request).project
+        if project is not None:  # how far the stages are is everyone's
+            (ours_alone,) = await view.rows(Question("project_counts", order="").within(project))
+            return json({**ours_alone, "stages": []})
+        counts = (await view.lake_rows("counts"))[0]
+        return json({**counts, **await ours.look()})
 
     return router
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 
 class InvalidRecord(Exception):
     """The bytes are no valid record. The message becomes a dead letter; its offset advances."""
@@ -33,7 +35,7 @@ class CatalogUnavailable(Exception):
 class DuplicateImage(Exception):
     """These bytes were uploaded before; `image_id` names the image. An upload gets 409."""
 
-    def __init__(self, image_id: str) -> None:
+    def __init__(self, image_id: UUID | str) -> None:
         super().__init__(f"the same bytes are already image {image_id}")
         self.image_id = image_id
 

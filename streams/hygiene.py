@@ -5,14 +5,16 @@ The log is the truth: a view can be made again, an image evaluated again, only f
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, for_code
 
+from streams.progress import administering
 from streams.settings import Settings
 from streams.topics import DETECTED, FAILED, TOPICS, UPLOADED, Topic
 
@@ -104,11 +106,15 @@ def _moment(now: datetime, milliseconds: int) -> str:
 
 
 def check(settings: Settings) -> list[str]:
-    """The findings of the topics as they are, or why none is known: it may be forbidden to read them."""
+    """The findings of the topics as they are, or why none is known: it may be forbidden to read them.
+
+    Not to be called on an event loop: it runs one.
+    """
     try:
-        return findings(*_read(settings), datetime.now(UTC))
-    except KafkaException as error:
-        return [f"what the topics' settings will delete is not known: {error.args[0].str()}"]
+        kept, brokers = asyncio.run(asyncio.wait_for(_read(settings), WAIT_S))
+        return findings(kept, brokers, datetime.now(UTC))
+    except (KafkaError, TimeoutError) as error:
+        return [f"what the topics' settings will delete is not known: {type(error).__name__}"]
 
 
 def warn(settings: Settings) -> None:
@@ -117,16 +123,20 @@ def warn(settings: Settings) -> None:
         log.warning("%s", finding)
 
 
-def _read(settings: Settings) -> tuple[dict[Topic, Kept], int]:
+async def _read(settings: Settings) -> tuple[dict[Topic, Kept], int]:
     """How each topic is kept, and the number of brokers."""
-    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers, "log_level": 0})
-    cluster = admin.list_topics(timeout=WAIT_S)
-    asked = [ConfigResource(ResourceType.TOPIC, topic.name) for topic in TOPICS]
-    described = admin.describe_configs(asked, request_timeout=WAIT_S)
+    asked = [ConfigResource(ConfigResourceType.TOPIC, topic.name) for topic in TOPICS]
+    async with administering(settings) as admin:
+        cluster = await admin.describe_cluster()
+        topics = {t["topic"]: t for t in await admin.describe_topics([topic.name for topic in TOPICS])}
+        (described,) = await admin.describe_configs(asked)
+    configs = {}
+    for code, _, _, name, entries in described.resources:
+        if code:
+            raise for_code(code)
+        configs[name] = {entry[0]: entry[1] for entry in entries if entry[1] is not None}
     kept = {}
-    for topic, resource in zip(TOPICS, asked, strict=True):
-        entries = described[resource].result()
-        config = {name: entry.value for name, entry in entries.items() if entry.value is not None}
-        partitions = cluster.topics[topic.name].partitions.values()
-        kept[topic] = Kept(config, min((len(p.replicas) for p in partitions), default=1))
-    return kept, len(cluster.brokers)
+    for topic in TOPICS:
+        replicas = (len(partition["replicas"]) for partition in topics[topic.name]["partitions"])
+        kept[topic] = Kept(configs[topic.name], min(replicas, default=1))
+    return kept, len(cluster["brokers"])

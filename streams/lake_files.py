@@ -48,13 +48,11 @@ def reach(connection: duckdb.DuckDBPyConnection, place: str) -> None:
     if not in_bucket(place):
         Path(place).mkdir(parents=True, exist_ok=True)
         return
-    for name, value in LIMITS.items():
-        connection.execute(f"SET {name} = {value}")
-    for name in ("s3_access_key_id", "s3_secret_access_key", "s3_session_token"):
-        connection.execute(f"RESET {name}")  # taken from the environment, and shown by duckdb_settings()
-    options = access(place, os.environ)
+    *settings, (secret, options) = way(place)
+    for statement, _ in settings:
+        connection.execute(statement)
     try:
-        connection.execute(SQL["keys" if "key_id" in options else "role"], options)
+        connection.execute(secret, options)
     except duckdb.Error:  # its text may hold what was wrong: part of a secret
         raise duckdb.IOException(
             f"no credentials for {place}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a"
@@ -66,6 +64,24 @@ def reach(connection: duckdb.DuckDBPyConnection, place: str) -> None:
         if 400 <= error.status_code < 500:
             raise LakeRefused(f"LAKE_URL {place} at {options['endpoint']}: {_reason(error)}") from None
         raise
+
+
+def way(place: str) -> list[tuple[str, dict[str, str | bool]]]:
+    """Statements with parameters that let DuckDB use a bucket, the secret last; none are needed for a folder.
+
+    Raises LakeRefused.
+    """
+    if not in_bucket(place):
+        return []
+    # The keys are taken from the environment, and shown by duckdb_settings().
+    keys = ("s3_access_key_id", "s3_secret_access_key", "s3_session_token")
+    settings = [
+        *(f"SET {name} = {value}" for name, value in LIMITS.items()),
+        *(f"RESET {key}" for key in keys),
+    ]
+    options = access(place, os.environ)
+    secret = SQL["keys" if "key_id" in options else "role"]
+    return [*((setting, {}) for setting in settings), (secret, options)]
 
 
 def confine(connection: duckdb.DuckDBPyConnection, place: str) -> None:

@@ -101,6 +101,7 @@ BEGIN
     IF after IS NOT NULL THEN
         UPDATE circles.generations SET epoch = epoch + 1 WHERE generation = TG_TABLE_SCHEMA;
     END IF;
+    NOTIFY circles;  -- with the commit; who follows the view looks at once
     RETURN NEW;
 END $$;
 

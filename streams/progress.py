@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import stamina
+from aiokafka.admin import AIOKafkaAdminClient
 from confluent_kafka import (
     TIMESTAMP_NOT_AVAILABLE,
     Consumer,
-    ConsumerGroupState,
     KafkaError,
     KafkaException,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient
 
 from streams.ledger import Offsets
 from streams.partitions import counted
@@ -151,18 +152,26 @@ def _times(
 def members(settings: Settings, groups: Sequence[str], wait_s: float) -> dict[str, int | None]:
     """How many members each consumer group has; None for one that was only ever given offsets.
 
-    Makes an AdminClient, so only for a process that ends soon (docs/decisions.md). Raises KafkaException.
+    Not to be called on an event loop: it runs one. Raises aiokafka's KafkaError, TimeoutError.
     """
-    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers, "log_level": 0})
+    return asyncio.run(asyncio.wait_for(_members(settings, groups), wait_s))
+
+
+async def _members(settings: Settings, groups: Sequence[str]) -> dict[str, int | None]:
+    async with administering(settings) as admin:
+        described = [(await admin.describe_consumer_groups([group]))[0].groups[0] for group in groups]
     found: dict[str, int | None] = {}
-    for group, future in admin.describe_consumer_groups(list(groups), request_timeout=wait_s).items():
-        try:
-            described = future.result()
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
-                raise
-            found[group] = 0
-            continue
-        given = described.is_simple_consumer_group and described.state != ConsumerGroupState.DEAD
-        found[group] = None if given else len(described.members)
+    for _, group, state, protocol_type, _, ours, *_ in described:
+        found[group] = None if not protocol_type and state != "Dead" else len(ours)
     return found
+
+
+@asynccontextmanager
+async def administering(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+    """Kafka's administration, by a client that a process may outlive (docs/decisions.md)."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
+    try:
+        await admin.start()
+        yield admin
+    finally:
+        await admin.close()

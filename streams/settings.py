@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 STACK_ENV = "stack.env"
@@ -96,17 +97,79 @@ class Settings(BaseSettings):
 
     ready_file: Path | None = Field(None, description="touched once the process does its work")
 
-    api_host: str = Field("127.0.0.1", description="only loopback: no authentication is configured")
+    api_host: str = Field("127.0.0.1", description="where the API listens; only loopback while AUTH is off")
     api_allow_remote: bool = Field(
-        False, description="something in front authenticates: listen beyond loopback"
+        False, description="something in front authenticates: listen beyond loopback with AUTH off"
     )
     api_port: int = Field(8000, ge=0, le=65535, description="0: any free port")
+    api_processes: int = Field(
+        1, ge=1, le=64, description="of the API behind its port; each with a window, and limits of its own"
+    )
     api_url: str = Field("", description="where `circles send` finds the API; empty: the running stack")
     max_upload_size: int = Field(10_000_000, ge=1, description="bytes of one image")
+    uploads_at_once: int = Field(16, ge=1, le=256, description="uploads that an API works on at once")
+    uploads_waiting: int = Field(
+        48, ge=0, description="further ones being read or waiting for their turn; one more gets 429"
+    )
+    upload_timeout_s: float = Field(30, gt=0, description="for all of an upload's body; then it gets 408")
+    upload_min_rate: int = Field(
+        10_000, ge=1, description="bytes a second a body has to come at after its first 5 s, else 408"
+    )
+    upload_by_url: bool = Field(
+        False, description='take {"url": ...} as an upload: the API fetches what others name'
+    )
+    url_timeout_s: float = Field(10, gt=0, le=60, description="for all of fetching a URL")
+    url_ports: str = Field("80,443", description="comma-separated ports that URLs may name")
+    url_networks: str = Field(
+        "", description="comma-separated networks that are not public and may be fetched from all the same"
+    )
     max_image_pixels: int = Field(25_000_000, ge=1, description="width x height of one image")
     detection_wait_s: float = Field(10, ge=0, le=60, description="how long an upload waits for its circles")
     after_wait_s: float = Field(5, ge=0, le=60, description="how long a read waits for its ?after=position")
+    read_timeout_s: float = Field(
+        30, gt=0, le=3600, description="for one question to what is older than the window; then it gets 504"
+    )
+    window_images: int = Field(
+        200_000, ge=1, description="newest images that each API process keeps in memory, with their circles"
+    )
+    pictures_at_once: int = Field(
+        2, ge=1, le=64, description="thumbnails and overlays that an API draws at once, some 200 MB each"
+    )
+    query_by_sql: bool = Field(
+        False, description="answer POST /sql: SELECTs of the view, by callers' own text"
+    )
+    sql_memory_mb: int = Field(512, ge=64, description="memory of one such query, in a process of its own")
+    sql_timeout_s: float = Field(10, gt=0, le=600, description="for all of such a query; then it gets 504")
+    sql_rows: int = Field(100_000, ge=1, description="most rows of its answer; more are refused")
+    sql_at_once: int = Field(2, ge=1, le=64, description="such queries that an API works on at once")
+    streams_at_once: int = Field(
+        100, ge=0, le=10_000, description="who may follow GET /changes at once; one more gets 503"
+    )
+    drain_s: float = Field(
+        0,
+        ge=0,
+        le=60,
+        description="how long /health/ready says 503 before a stopping API refuses connections",
+    )
     cors_origins: str = Field("", description="comma-separated origins that browsers may call from")
+
+    auth: Literal["off", "on"] = Field(
+        "off", description="on: callers show a key (`circles keys`) or the issuer's token"
+    )
+    rate_limit: str = Field("", description="requests of one caller, like 600/minute; empty: any number")
+    api_key: SecretStr = Field(SecretStr(""), description="what `circles send` and `circles demo` show")
+    oidc_issuer: str = Field("", description="whose tokens are taken, too: its URL, as in their `iss`")
+    oidc_audience: str = Field("", description="who the tokens have to be for: their `aud`")
+    oidc_jwks_url: str = Field("", description="the issuer's keys; empty: from its discovery document")
+    oidc_algorithm: Literal["RS256", "ES256"] = Field("RS256", description="how the tokens are signed")
+    oidc_rights_claim: str = Field(
+        "scope", description="which claim has ingest, read and administer: words, or a list"
+    )
+    oidc_project_claim: str = Field(
+        "project", description="which claim has the project whose rows they see; * is all"
+    )
+    tls_cert_file: Path | None = Field(None, description="the API speaks HTTPS: its certificates, as PEM")
+    tls_key_file: Path | None = Field(None, description="their private key, as PEM without a password")
 
     @classmethod
     def load(cls) -> Settings:
@@ -136,12 +199,41 @@ class Settings(BaseSettings):
             )
         return url
 
+    @field_validator("rate_limit")
+    @classmethod
+    def _rate(cls, text: str) -> str:
+        if text and not re.fullmatch(r"[1-9]\d{0,8}/(second|minute|hour|day)", text, re.ASCII):
+            raise ValueError("RATE_LIMIT is a number and a time, like 600/minute (second, minute, hour, day)")
+        return text
+
+    @field_validator("oidc_issuer", "oidc_jwks_url")
+    @classmethod
+    def _over_https(cls, url: str) -> str:
+        if url and not is_https(url):
+            raise ValueError("is an https:// address; http:// on this machine only (127.0.0.1)")
+        return url
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> Self:
+        if self.oidc_issuer and not (self.oidc_audience and self.auth == "on"):
+            raise ValueError("OIDC_ISSUER needs OIDC_AUDIENCE and AUTH=on: else tokens for others would do")
+        if bool(self.tls_cert_file) != bool(self.tls_key_file):
+            raise ValueError("TLS_CERT_FILE and TLS_KEY_FILE are set together, or neither")
+        return self
+
     def require(self, *names: str) -> None:
         """Raise MissingSetting when one of `names` is empty."""
         for name in names:
             value = getattr(self, name)
             if not (value.get_secret_value() if isinstance(value, SecretStr) else value):
                 raise MissingSetting(name, self.data_dir)
+
+
+def is_https(url: str) -> bool:
+    """Whether what is fetched from there cannot be changed on its way."""
+    parts = urlsplit(url)
+    local = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost")
+    return bool(parts.hostname) and (parts.scheme == "https" or local)
 
 
 class MissingSetting(Exception):

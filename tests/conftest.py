@@ -7,6 +7,15 @@ import subprocess
 import pytest
 from hypothesis import settings
 
+LONG = (
+    "tests/integration/test_schemas_fuzz.py",
+    "tests/conformance/",
+    "tests/detector/v2/test_bounds.py",
+    "tests/detector/v2/test_model.py",
+    "tests/integration/",
+    "tests/stack/",
+)
+
 settings.register_profile("untimed", deadline=None)  # machines are shared, and a first call compiles
 settings.load_profile("untimed")
 os.environ.pop("COLUMNS", None)  # which pytest sets for its workers: tables would be as wide as its terminal
@@ -19,6 +28,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="local",
         help="where the integration tests' Kafka and PostgreSQL run",
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take minutes go first, so that none begins when the others have nothing left to do."""
+
+    def place(item: pytest.Item) -> int:
+        return next((n for n, path in enumerate(LONG) if item.nodeid.startswith(path)), len(LONG))
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")

@@ -24,11 +24,13 @@ VOCABULARY = {
         "errors",
         "store",
         "lake",
+        "lake_files",
         "ledger",
         "process",
         "schemas",
         "statements",
         "progress",
+        "standing",
     )
 }
 
@@ -130,7 +132,7 @@ def test_stages_do_not_know_the_ways_in() -> None:
 
 
 def test_the_query_api_takes_the_vocabulary_and_what_writes_to_the_log() -> None:
-    allowed = (*VOCABULARY, "query_api", "streams.ingest", "detector.errors")
+    allowed = (*VOCABULARY, "query_api", "streams.ingest", "detector.errors", "detector.images")
     assert [v for v in violations("query_api") if not within(v[1], *allowed)] == []
 
 

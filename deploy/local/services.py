@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from deploy.local import jars, kafka, postgres
 from deploy.local.ports import next_free, remembered_ports
-from deploy.local.ready import answers_ok
+from deploy.local.ready import accepts, answers_ok
 from deploy.local.service import Service, line
 from streams.settings import Settings
 
@@ -55,10 +55,11 @@ def with_addresses(settings: Settings, say: Callable[[str], None]) -> tuple[Sett
         services.append(_model(ports["model"]))
         addresses["model_server_url"] = services[-1].where
 
+    scheme = "https" if settings.tls_cert_file else "http"
     port = next_free(settings.api_port or ports["api"])
     if settings.api_port not in (0, port):
         say(line("api", f"port {settings.api_port} is taken, using {port}"))
-    addresses |= {"api_port": port, "api_url": f"http://{settings.api_host}:{port}"}
+    addresses |= {"api_port": port, "api_url": f"{scheme}://{settings.api_host}:{port}"}
     return settings.model_copy(update=addresses), services
 
 
@@ -78,7 +79,7 @@ def pipeline(settings: Settings) -> list[Service]:
         Service(
             "api",
             _python("-m", "query_api"),
-            lambda: answers_ok(f"{settings.api_url}/health"),
+            partial(_api_answers, settings),
             where=settings.api_url,
             env=environment,
         ),
@@ -94,6 +95,12 @@ def as_environment(settings: Settings) -> dict[str, str]:
             secret = isinstance(value, SecretStr)
             environment[field.alias or name.upper()] = value.get_secret_value() if secret else str(value)
     return environment
+
+
+async def _api_answers(settings: Settings) -> bool:
+    if settings.tls_cert_file:  # which is for the names that clients use, so none of ours may be in it
+        return await accepts(settings.api_host, settings.api_port)
+    return await answers_ok(f"{settings.api_url}/health")
 
 
 def _model(port: int) -> Service:

@@ -53,15 +53,20 @@ async def send(
     paths: Iterable[Path],
     api_url: str,
     *,
+    key: str = "",
     source: str = "",
     at_once: int = 4,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> AsyncIterator[Sent]:
     """Upload each file and wait for its circles; yields as each is done, in no order.
 
-    An API that is away or answers 503 is tried again for about a minute.
+    key: what the API asks for, where it does. An API that is away or answers 429 or 503 is tried again for
+    about a minute.
     """
-    async with httpx.AsyncClient(base_url=api_url, timeout=90, transport=transport) as client:
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    async with httpx.AsyncClient(
+        base_url=api_url, headers=headers, timeout=90, transport=transport
+    ) as client:
         turns = asyncio.Semaphore(at_once)
 
         async def one(path: Path) -> Sent:
@@ -85,7 +90,7 @@ async def _upload(client: httpx.AsyncClient, path: Path, source: str) -> Sent:
                 answer = await client.post(
                     "/images/", files={"file": (path.name, data)}, data={"source": source}
                 )
-                if answer.status_code == 503:
+                if answer.status_code in (429, 503):
                     raise Busy(_detail(answer))
     except (Busy, httpx.TransportError) as error:
         return Sent(path, "refused", reason=f"no answer: {error or type(error).__name__}")

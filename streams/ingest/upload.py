@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
-from detector.images import inspect
+from detector.images import Inspected, inspect
 from streams.codec import Codec
 from streams.errors import LogUnavailable
 from streams.headers import cloud_event_headers
@@ -74,8 +74,7 @@ class Gateway:
         Raises InvalidImage, DuplicateImage, StoreUnavailable, LogUnavailable, CatalogUnavailable; then the
         same bytes may be sent again.
         """
-        facts = await asyncio.to_thread(inspect, data, self._settings.max_image_pixels, decode=True)
-        sha256 = hashlib.sha256(data).hexdigest()
+        facts, sha256 = await asyncio.to_thread(self._examined, data)
         async with self._claims.hold(project_id, sha256, uuids.uuid7()) as image_id:
             now = datetime.now(UTC)
             event = ImageUploaded(
@@ -95,6 +94,11 @@ class Gateway:
             )
             sent = await self._send(event, traceparent)
         return Accepted(image_id, sent.partition, sent.offset)
+
+    def _examined(self, data: bytes) -> tuple[Inspected, str]:
+        """What the image is, and its SHA-256. Raises InvalidImage."""
+        facts = inspect(data, self._settings.max_image_pixels, decode=True)
+        return facts, hashlib.sha256(data).hexdigest()
 
     async def _send(self, event: ImageUploaded, traceparent: bytes | None) -> RecordMetadata:
         try:

@@ -94,6 +94,14 @@ def test_a_truncated_file_is_refused_once_decoded(file_format: str) -> None:
         inspect(data, decode=True)
 
 
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (1, 48), (7, 9), (64, 3)])
+def test_an_image_of_few_pixels_is_one(file_format: str, width: int, height: int) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (width, height)).save(buffer, file_format)
+    assert inspect(buffer.getvalue(), decode=True)[1:] == (width, height)
+
+
 def test_the_limit_can_be_set() -> None:
     assert decode(encoded("PNG"), max_pixels=1200).shape == (30, 40, 3)
     with pytest.raises(InvalidImage, match="at most 1199"):

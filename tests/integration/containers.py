@@ -7,6 +7,9 @@ class ApacheKafkaContainer(KafkaContainer):
     def __init__(self, image: str = "apache/kafka:4.3.0") -> None:
         super().__init__(image)
         self.kraft_enabled = True  # with_kraft() compares the tag with Confluent's numbers
+        # Of its one node, as it does for the offsets' topic.
+        for name in ("REPLICATION_FACTOR", "MIN_ISR"):
+            self.with_env(f"KAFKA_TRANSACTION_STATE_LOG_{name}", "1")
 
     def tc_start(self) -> None:
         advertised = f"{self.listener_name}://{self.get_bootstrap_server()},BROKER://$(hostname -i):9092"

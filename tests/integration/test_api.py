@@ -8,9 +8,11 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import httpx
+import orjson
 import pytest
 
 from streams.settings import Settings
+from streams.standing import as_object, look
 from streams.topics import TOPICS
 from tests.integration.conftest import Fresh
 from tests.integration.flow import picture, read_all, stages, wait_until
@@ -86,6 +88,16 @@ def test_an_asynchronous_upload_answers_at_once_and_is_pending_until_detected(ap
     assert status in ("pending", "detected")
 
 
+def test_an_upload_waits_as_long_as_it_prefers(api: httpx.Client) -> None:
+    def statuses(seed: int, prefer: str) -> tuple[int, bool]:
+        answer = api.post("/images/", files={"file": ("a", picture(seed))}, headers={"Prefer": prefer})
+        return answer.status_code, answer.json()["detection"] is not None
+
+    assert statuses(700, "wait=0") == (201, False)
+    assert statuses(701, "wait=50") == (201, True)
+    assert statuses(702, "respond-async, wait=50") == (201, True)
+
+
 def test_a_read_with_the_position_of_an_upload_never_misses_it(api: httpx.Client) -> None:
     for seed in range(300, 320):
         answer = api.post(
@@ -115,13 +127,18 @@ def test_a_list_is_filtered_over_pages_and_says_what_it_cannot_be_asked_for(api:
 
 
 def test_a_position_that_the_view_does_not_reach_in_time_is_504_with_the_lag(api: httpx.Client) -> None:
-    partition, _, offset = upload(api, picture(330)).headers["circles-position"].partition("-")
+    position, _, seen = upload(api, picture(330)).headers["circles-position"].partition(",")
+    partition, _, offset = position.partition("-")
     answer = api.get("/images", params={"after": f"{partition}-{int(offset) + 7}"})
     assert answer.status_code == 504
     assert answer.headers["retry-after"] == "1"
     assert answer.json()["lag"] == 7
     assert "7 more messages of images.uploaded" in answer.json()["detail"]
     assert api.get("/images", params={"after": "7"}).status_code == 400
+    generation, _, snapshot = seen.partition(".")
+    ahead = api.get("/images", params={"after": f"{generation}.{int(snapshot) + 1000}"})
+    assert (ahead.status_code, "more commits" in ahead.json()["detail"]) == (504, True)
+    assert api.get("/images", params={"after": f"retired_{generation}.{10**9}"}).status_code == 200
 
 
 def test_an_image_comes_back_with_its_facts_and_its_bytes(api: httpx.Client) -> None:
@@ -243,4 +260,14 @@ def test_status_says_how_far_each_stage_is(api: httpx.Client) -> None:
     status = api.get("/status").json()
     assert status["images"] >= status["detected"] > 0
     wait_until(lambda: api.get("/status").json()["pending"] == 0)
-    assert [stage["stage"] for stage in status["stages"]] == ["detect", "view"]
+    assert [stage["stage"] for stage in status["stages"]] == ["detect", "materialize"]
+
+
+def test_status_is_what_the_command_shows(api: httpx.Client, api_settings: Settings) -> None:
+    wait_until(lambda: api.get("/status").json()["said"] == ["nothing waits"])
+    told = api.get("/status").json()
+    shown = orjson.loads(orjson.dumps(as_object(*look(api_settings))))
+    for found in (told, shown):
+        del found["at"]  # and the rest is of two moments, with nothing going on
+    assert {name: told[name] for name in shown} == shown
+    assert shown.keys() == {"last_commit", "said", "stages"}

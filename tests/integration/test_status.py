@@ -15,10 +15,10 @@ from pydantic import SecretStr
 from typer.testing import CliRunner, Result
 
 from deploy.cli import cli
-from deploy.lag import Report, notes, sentence
-from deploy.status import look
 from streams import lake
+from streams.lag import Report, notes, sentence
 from streams.settings import Settings
+from streams.standing import look
 from streams.topics import DETECT_GROUP, UPLOADED
 from tests.integration.conftest import Fresh
 from tests.integration.flow import alter, produce, stages, uploaded, wait_until

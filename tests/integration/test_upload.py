@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
+from typing import Any
 from uuid import UUID
 
 import pytest
+import uuid_utils.compat as uuids
 
+from streams import lake
 from streams.codec import Codec
-from streams.errors import DuplicateImage, LogUnavailable
+from streams.errors import CatalogUnavailable, DuplicateImage, LogUnavailable
 from streams.ingest.claims import Claims, claims_pool
+from streams.ingest.orphans import sweep
 from streams.ingest.upload import Accepted, Gateway
 from streams.records import Record
 from streams.settings import Settings
 from streams.store import Store
 from streams.topics import UPLOADED
-from tests.integration.flow import alter, picture, read_all
+from tests.integration.flow import alter, picture, query, read_all, stages, wait_until
 
 
 class Crash(BaseException):
@@ -96,6 +101,147 @@ def test_uploads_of_the_same_bytes_at_the_same_moment_are_one_image(settings: Se
     (image_id,) = [outcome.image_id for outcome in outcomes if isinstance(outcome, Accepted)]
     assert [o.image_id for o in outcomes if isinstance(o, DuplicateImage)] == [image_id] * 3
     assert len(read_all(settings, UPLOADED)) == 1
+
+
+def objects(settings: Settings) -> set[str]:
+    return {path.stem for path in (settings.data_dir / "objects").iterdir()}
+
+
+def open_claims(settings: Settings) -> int:
+    with lake.catalog(settings) as catalog:
+        rows = catalog.execute("SELECT count(*) FROM ingest.claims WHERE NOT accepted").fetchall()
+    return int(rows[0][0])
+
+
+def swept(settings: Settings, **more: Any) -> int:
+    store = Store(settings.objects_url, 10_000_000)
+    return asyncio.run(sweep(settings, store, **{"grace_s": -1, **more}))
+
+
+def test_what_an_upload_left_is_swept_and_nothing_that_is_on_the_log(settings: Settings) -> None:
+    """Of four: one left its object, one its object and event, one is under way, one was accepted."""
+
+    async def uploads() -> None:
+        async with gateway(settings) as sound, gateway(settings, CrashingCodec()) as stored:
+            await sound.accept(picture(10))
+            with pytest.raises(Crash):
+                await stored.accept(picture(11))
+        async with gateway(settings, claims=CrashingClaims) as logged:
+            with pytest.raises(Crash):
+                await logged.accept(picture(12))
+
+    asyncio.run(uploads())
+    (orphan,) = objects(settings) - {str(record.image_id) for record in read_all(settings, UPLOADED)}
+    assert (len(objects(settings)), open_claims(settings)) == (3, 2)
+    lake.create(settings)
+    assert swept(settings) == 0  # the view has not passed the log's end: it knows of no image
+    assert (len(objects(settings)), open_claims(settings)) == (3, 2)
+    with stages(settings, "materializer"):
+        wait_until(lambda: query(settings, "SELECT count(*) FROM lake.images") == [(2,)])
+        assert swept(settings, grace_s=60) == 0
+        assert swept(settings, dry_run=True) == 1
+        assert orphan in objects(settings)
+        assert swept(settings) == 1
+        assert objects(settings) == {str(record.image_id) for record in read_all(settings, UPLOADED)}
+        assert open_claims(settings) == 0  # the one whose mark was lost has it now
+        assert swept(settings) == 0
+
+    async def again() -> UUID:
+        async with gateway(settings) as sound:
+            for seed in (10, 12):
+                with pytest.raises(DuplicateImage):
+                    await sound.accept(picture(seed))
+            return (await sound.accept(picture(11))).image_id
+
+    assert str(asyncio.run(again())) not in (orphan, "")
+
+
+def test_an_upload_under_way_is_not_swept(settings: Settings) -> None:
+    lake.create(settings)
+
+    async def both() -> int:
+        async with claims_pool(settings.catalog_url.get_secret_value()) as pool:
+            claims = Claims(pool)
+            await claims.create()
+            async with claims.hold("default", "0" * 64, uuids.uuid7()):
+                return await sweep(settings, Store(settings.objects_url, 1_000_000), grace_s=-1)
+
+    with stages(settings, "materializer"):
+        assert asyncio.run(both()) == 0
+
+
+def test_claims_are_many_at_once_and_one_that_is_cancelled_or_fails_lets_go(settings: Settings) -> None:
+    """By two processes, so two sessions, on few bytes: never two at work on the same."""
+    at_work, most, ends = Counter[str](), Counter[str](), Counter[str]()
+
+    async def one(claims: Claims, number: int) -> None:
+        sha256 = f"{number % 7:064}"
+        try:
+            async with claims.hold("default", sha256, uuids.uuid7()):
+                at_work[sha256] += 1
+                most[sha256] = max(most[sha256], at_work[sha256])
+                try:
+                    await asyncio.sleep(0.002)
+                    if number < 40:
+                        raise ValueError
+                finally:
+                    at_work[sha256] -= 1
+        except (ValueError, DuplicateImage, asyncio.CancelledError) as error:
+            ends[type(error).__name__] += 1
+        else:
+            ends["accepted"] += 1
+
+    async def all_of_them() -> None:
+        url = settings.catalog_url.get_secret_value()
+        async with claims_pool(url) as mine, claims_pool(url) as theirs:
+            both = Claims(mine), Claims(theirs)
+            await both[0].create()
+            tasks = [asyncio.create_task(one(both[n % 2], n)) for n in range(80)]
+            for number in range(0, 40, 5):
+                await asyncio.sleep(0.003)
+                tasks[number].cancel()
+            await asyncio.wait_for(asyncio.gather(*tasks), 30)
+            for claims in both:
+                with pytest.raises(DuplicateImage):
+                    async with asyncio.timeout(5), claims.hold("default", f"{3:064}", uuids.uuid7()):
+                        pass
+            left = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid <> 0"
+            for _ in range(50):
+                with lake.catalog(settings) as catalog:
+                    ((locks,),) = catalog.execute(left).fetchall()
+                if not locks:
+                    break
+                await asyncio.sleep(0.1)
+            assert locks == 0
+
+    asyncio.run(all_of_them())
+    assert set(most.values()) == {1}
+    assert ends["accepted"] == 7
+    assert ends["DuplicateImage"] >= 33
+    assert ends["ValueError"] > 0
+    assert ends.total() == 80
+
+
+def test_a_session_that_is_lost_fails_its_uploads_and_the_next_are_served(settings: Settings) -> None:
+    async def losing(claims: Claims) -> None:
+        async with claims.hold("default", "a", uuids.uuid7()):
+            with lake.catalog(settings) as catalog:
+                catalog.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+
+    async def both() -> None:
+        async with claims_pool(settings.catalog_url.get_secret_value()) as pool:
+            claims = Claims(pool)
+            await claims.create()
+            with pytest.raises(CatalogUnavailable):
+                await losing(claims)
+            async with claims.hold("default", "a", uuids.uuid7()) as held:
+                pass
+            assert await claims.accepted(held)
+
+    asyncio.run(both())
 
 
 def test_a_log_that_refuses_is_said_and_the_bytes_may_come_again(settings: Settings) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +15,7 @@ from pydantic import SecretStr
 
 from query_api.app import create_app, refuse_open_host
 from query_api.status import Log, _shown, routes
-from query_api.view import View
+from query_api.view.reading import View
 from streams.settings import MissingSetting, Settings
 
 
@@ -27,6 +31,25 @@ OPEN = ["0.0.0.0", "::", "192.168.1.7", "8.8.8.8", "2001:db8::1", "::ffff:8.8.8.
 def test_nothing_listens_beyond_loopback_without_authentication(host: str) -> None:
     with pytest.raises(SystemExit, match=f"API_HOST={host} is not loopback and no authentication"):
         refuse_open_host(host)
+
+
+@pytest.mark.parametrize(("auth", "said"), [("off", "Set AUTH=on"), ("on", "CATALOG_URL is not set")])
+def test_the_process_listens_beyond_loopback_once_it_asks_who_calls(
+    tmp_path: Path, auth: str, said: str
+) -> None:
+    given = {
+        "CIRCLES_DATA_DIR": str(tmp_path), "API_HOST": "0.0.0.0", "AUTH": auth,  # noqa: S104
+        "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+    }  # fmt: skip
+    ours = {
+        name: value for name, value in os.environ.items() if name not in ("CATALOG_URL", "API_ALLOW_REMOTE")
+    }
+    ended = subprocess.run(
+        [sys.executable, "-m", "query_api"], env=ours | given, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1
+    assert said in ended.stderr
+    assert ("is not loopback" in ended.stderr) == (auth == "off")
 
 
 @pytest.mark.parametrize("host", ["example.org", "", "localhost.example.org", "127.0.0.1.nip.io"])

@@ -13,12 +13,15 @@ import pytest
 from pydantic import ValidationError
 
 from deploy.local.postgres import running_postgres
-from query_api.filters import Listing
-from query_api.view import View
+from query_api.filters import Images
+from query_api.sorting import Cursors
+from query_api.view.reading import View
 from streams import lake
 from streams.records import Record
+from streams.settings import Settings
 from tests.examples import MOMENT, circles, detected, failed, retried, uploaded
 from tests.lakes import fresh
+from tests.query_api.view.windows import loaded, over
 from tests.streams.small_view import put
 
 DAY = timedelta(days=1)
@@ -48,18 +51,23 @@ def log() -> list[Record]:
 
 
 @pytest.fixture(scope="module")
-def view(tmp_path_factory: pytest.TempPathFactory) -> Iterator[View]:
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     folder = tmp_path_factory.mktemp("view")
     with running_postgres(folder / "postgres") as url:
         settings = fresh(url, folder)
         with lake.connect(settings, read_only=False) as writer:
             put(settings, writer, log(), 0)
-        yield View(settings)
+        yield settings
+
+
+@pytest.fixture(scope="module", params=[None, 100, 3], ids=["lake", "window", "window of a part"])
+def view(settings: Settings, request: pytest.FixtureRequest) -> View:
+    return over(settings, loaded(settings, request.param) if request.param else None)
 
 
 def listed(view: View, **asked: Any) -> list[UUID]:
-    conditions, values = Listing(**asked).conditions()
-    return [row["image_id"] for row in asyncio.run(view.rows("images", *conditions, count=100, **values))]
+    question = Images(**asked).asked(Cursors(b"key"), "")
+    return [row["image_id"] for row in asyncio.run(view.rows(question))]
 
 
 ASKED: dict[str, dict[Any, set[UUID]]] = {
@@ -95,7 +103,7 @@ def test_a_version_is_of_the_model_that_is_named(view: View) -> None:
     assert listed(view, model="circles", version="2") == [FEW]
     assert listed(view, model="circles", version="1") == [NONE, FEW]
     with pytest.raises(ValidationError, match="version is of a model"):
-        Listing(version="2")
+        Images(version="2")
 
 
 @pytest.mark.parametrize(
@@ -112,4 +120,4 @@ def test_a_version_is_of_the_model_that_is_named(view: View) -> None:
 )
 def test_what_cannot_be_asked_for_is_said(asked: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
-        Listing(**asked)
+        Images(**asked)

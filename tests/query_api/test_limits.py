@@ -10,10 +10,11 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI, Request
-from starlette.datastructures import UploadFile
 
 from query_api import errors
-from query_api.limits import FORM_OVERHEAD, read_form
+from query_api.incoming import Reader
+from query_api.limits import FORM_OVERHEAD, Pace
+from streams.settings import Settings
 
 MOST = 1_500_000
 """Of one file; so large that a part of it is kept on disk while it is read."""
@@ -24,14 +25,12 @@ def app() -> FastAPI:
     made = FastAPI()
     errors.install(made)
 
+    reader = Reader(Settings(max_upload_size=MOST, upload_timeout_s=0.5, upload_by_url=False))
+
     @made.post("/")
     async def size(request: Request) -> dict[str, Any]:
-        form = await read_form(request, MOST)
-        file = form["file"]
-        assert isinstance(file, UploadFile)
-        found = {"size": len(await file.read()), "source": form.get("source")}
-        await form.close()
-        return found
+        came = await reader.read(request)
+        return {"size": len(came.data), "source": came.source_id}
 
     return made
 
@@ -92,6 +91,49 @@ def test_a_body_over_the_limit_is_not_read_to_its_end(headers: dict[str, str]) -
     assert body.taken <= MOST + FORM_OVERHEAD + 2 * 65_536
 
 
+@pytest.mark.parametrize("length", ["-1", "x", "1_0", "\u0661", "", "9" * 30, "0x10", "1.5"])
+def test_a_length_that_is_no_number_is_refused(length: str) -> None:
+    headers = {"content-length": length.encode()}
+    answer = post(content=Chunks(b"x"), headers={**{k: v.encode() for k, v in FORM.items()}, **headers})
+    assert answer.status_code == (413 if length == "9" * 30 else 400)
+    assert answer.headers["connection"] == "close"
+
+
+def test_thousands_of_parts_and_of_headers_are_not_kept() -> None:
+    fields, fields_body = post_chunks([part("f", b"", "") * 20_000])
+    headers, _ = post_chunks([part("file", b"x", '; filename="a"\r\n' + "a: b\r\n" * 1_000 + "c: d")])
+    long, _ = post_chunks([part("file", b"x", '; filename="a"\r\na: ' + "b" * 100_000)])
+    assert [answer.status_code for answer in (fields, headers, long)] == [400, 400, 400]
+    assert fields_body.taken <= 2 * 65_536
+
+
+class Slow:
+    """A body that comes piece by piece."""
+
+    def __init__(self, body: bytes, size: int, pause_s: float) -> None:
+        self.pieces = [body[at : at + size] for at in range(0, len(body), size)]
+        self.pause_s, self.taken = pause_s, 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self.pieces:
+            await asyncio.sleep(self.pause_s)
+            self.taken += 1
+            yield piece
+
+
+def test_a_body_that_takes_too_long_is_408_and_the_connection_closed() -> None:
+    slow = Slow(part("file", bytes(1000)) + b"--X--\r\n", 100, 0.2)
+    answer = post(content=slow, headers=FORM)
+    assert (answer.status_code, answer.headers["connection"]) == (408, "close")
+    assert "the body came too slowly" in answer.json()["detail"]
+    assert slow.taken < len(slow.pieces)
+
+
+def test_a_body_has_its_first_seconds_and_then_a_least_rate() -> None:
+    pace = Pace(timeout_s=30, min_rate=1_000)
+    assert [pace.due_s(read) for read in (0, 1_000, 10_000, 100_000)] == [5, 6, 15, 30]
+
+
 def test_fields_do_not_get_round_the_limit() -> None:
     answer, _ = post_chunks([part("file", b"small"), part("source", bytes(FORM_OVERHEAD + 1), "")])
     assert answer.status_code == 400
@@ -102,6 +144,7 @@ def test_fields_do_not_get_round_the_limit() -> None:
 @pytest.mark.parametrize(
     ("request_", "status", "said"),
     [
+        ({"json": {"url": "http://example.org/a.png"}}, 415, "by URL needs UPLOAD_BY_URL=1"),
         ({"content": b"raw bytes"}, 415, "send multipart/form-data with the image in the field 'file'"),
         ({"json": {"file": "x"}}, 415, "multipart/form-data"),
         ({"data": {"file": "x"}}, 415, "multipart/form-data"),
@@ -114,8 +157,8 @@ def test_fields_do_not_get_round_the_limit() -> None:
         ({"files": [("file", ("a", b"x")), ("more", ("b", b"y"))]}, 400, "Too many files"),
     ],
     ids=[
-        "raw", "JSON", "urlencoded", "no boundary", "no parts", "wrong field", "no file name", "empty",
-        "two files", "a file beside it",
+        "by URL", "raw", "JSON", "urlencoded", "no boundary", "no parts", "wrong field", "no file name",
+        "empty", "two files", "a file beside it",
     ],
 )  # fmt: skip
 def test_a_form_that_is_none_is_refused_with_what_would_be_right(

@@ -89,7 +89,9 @@ def test_what_became_of_a_file_is_told(
 
 
 @pytest.mark.parametrize(
-    "trouble", [httpx.Response(503, json={"detail": "soon"}), httpx.ConnectError("refused")], ids=repr
+    "trouble",
+    [*(httpx.Response(busy, json={"detail": "soon"}) for busy in (429, 503)), httpx.ConnectError("refused")],
+    ids=repr,
 )
 def test_an_api_that_is_away_is_tried_again(tmp_path: Path, trouble: Any) -> None:
     calls = 0

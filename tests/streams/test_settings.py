@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr, ValidationError
@@ -83,6 +84,23 @@ def test_a_value_that_cannot_work_is_refused_at_the_start(
     monkeypatch.setenv(name, value)
     with pytest.raises(ValidationError, match=name.lower()):
         Settings.load()
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"oidc_issuer": "https://i", "auth": "on"}, "needs OIDC_AUDIENCE"),
+        ({"oidc_issuer": "https://i", "oidc_audience": "circles"}, "and AUTH=on"),
+        ({"oidc_issuer": "http://i"}, "https://"), ({"oidc_jwks_url": "http://127.0.0.1.nip.io/k"}, "https://"),
+        ({"oidc_issuer": "file:///etc"}, "https://"), ({"oidc_algorithm": "HS256"}, "'RS256' or 'ES256'"),
+        ({"oidc_algorithm": "none"}, "'RS256' or 'ES256'"), ({"auth": "maybe"}, "'off' or 'on'"),
+        ({"rate_limit": "many"}, "600/minute"), ({"rate_limit": "0/minute"}, "600/minute"),
+        ({"tls_cert_file": "c.pem"}, "set together"), ({"tls_key_file": "k.pem"}, "set together"),
+    ],
+)  # fmt: skip
+def test_half_a_protection_is_refused(folder: Path, values: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        Settings(**values)
 
 
 @pytest.mark.parametrize("name", ["kafka_bootstrap_servers", "catalog_url"])

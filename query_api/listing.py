@@ -1,0 +1,128 @@
+"""Lists of images and of circles, page by page, in JSON or as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from query_api.access.caller import calling
+from query_api.answers import JSON, as_file, fields_of, json, next_page, read_from, wanted
+from query_api.columns import BBOX, CENTROID, CIRCLE_FIELDS, DETECTION, FAILURE, IMAGE, IMAGE_FIELDS
+from query_api.errors import Problem
+from query_api.filters import Circles, Images
+from query_api.sorting import CIRCLES, IMAGES, Cursors, Order
+from query_api.view.newest import Circle
+from query_api.view.questions import Question
+from query_api.view.reading import View
+
+
+def routes(view: View, cursors: Cursors, moment: Callable[..., Any]) -> APIRouter:
+    """The router over its parts. moment: the dependency that gives the snapshot to read, None for now."""
+    router = APIRouter()
+
+    @router.get("/images", tags=["images"])
+    async def images(
+        request: Request, asked: Annotated[Images, Query()], at: int | None = Depends(moment)
+    ) -> Response:
+        """Images, newest first. `next` is the cursor of the page behind, null at the end."""
+        return await page(request, asked, asked.asked(cursors, scope(request)), IMAGES[asked.sort], at)
+
+    @router.get("/objects", tags=["objects"])
+    async def objects(
+        request: Request, asked: Annotated[Circles, Query()], at: int | None = Depends(moment)
+    ) -> Response:
+        """Circles of the newest detections, newest image first. `next` is the cursor of the page behind."""
+        return await page(request, asked, asked.asked(cursors, scope(request)), CIRCLES[asked.sort], at)
+
+    async def page(
+        request: Request, asked: Images | Circles, question: Question, order: Order, at: int | None
+    ) -> Response:
+        kind = wanted(request.headers.get("accept"))
+        name, fields, written = (
+            ("images", IMAGE_FIELDS, summary)
+            if isinstance(asked, Images)
+            else ("objects", CIRCLE_FIELDS, circle)
+        )
+        named = _named(asked.fields, fields)
+        caller = calling(request)
+        question = question.within(caller.project)
+        headers = read_from(seen := view.seen, caller)
+        if kind != JSON:
+            table = await view.table(question, at)
+            last = table.slice(asked.limit - 1, 1).to_pylist() if table.num_rows > asked.limit else []
+            following = cursors.after(last[0], order, scope(request)) if last else None
+            columns = list(dict.fromkeys(column for field in named for column in fields[field]))
+            return as_file(
+                table.slice(0, asked.limit), columns, kind, headers | next_page(request, following)
+            )
+        rows = await view.rows(question, at)
+        following = (
+            cursors.after(rows[asked.limit - 1], order, scope(request)) if len(rows) > asked.limit else None
+        )
+        answer = [written(row) for row in rows[: asked.limit]]
+        if isinstance(asked, Images) and asked.include == "objects":
+            await add_objects(answer, caller.project, at)
+            named = [*named, "objects"]
+        if asked.fields:
+            answer = [{field: row[field] for field in named} for row in answer]
+        body = {name: answer, "count": len(answer), "next": following, **fields_of(seen, caller)}
+        return json(body, 200, headers | next_page(request, following))
+
+    async def add_objects(images: Sequence[dict[str, Any]], project: str | None, at: int | None) -> None:
+        # As the newest, whatever model is asked for.
+        found = await view.circles([image["image_id"] for image in images if image["detection"]], project, at)
+        for image in images:
+            image["objects"] = objects_of(found.get(image["image_id"], ()))
+
+    return router
+
+
+def scope(request: Request) -> str:
+    """What a cursor is good for: a caller of one project can use those of that project alone."""
+    return calling(request).project or "*"
+
+
+def summary(row: Mapping[str, Any]) -> dict[str, Any]:
+    """An image as JSON has it, of a row of `images`."""
+    answer = {name: row[name] for name in IMAGE}
+    answer["attributes"] = orjson.loads(row["attributes"])
+    answer["detection"] = answer["failure"] = None
+    if row["status"] == "detected":
+        answer["detection"] = {"count" if name == "circle_count" else name: row[name] for name in DETECTION}
+    elif row["status"] == "failed":
+        answer["failure"] = {name: row[name] for name in FAILURE}
+    return answer
+
+
+def circle(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A circle as JSON has it, of a row of `circles`."""
+    answer = {name: row[name] for name in CIRCLE_FIELDS if name in row}
+    return answer | {"bbox": [row[name] for name in BBOX], "centroid": [row[name] for name in CENTROID]}
+
+
+def objects_of(circles: Sequence[Circle]) -> list[dict[str, Any]]:
+    """The circles of an image as JSON has them within it."""
+    return [
+        {
+            "object_id": UUID(bytes=o.object_id),
+            "bbox": o[5:],
+            "centroid": o[1:3],
+            "radius": o.radius,
+            "score": o.score,
+        }
+        for o in circles
+    ]
+
+
+def _named(asked: str, fields: Mapping[str, Sequence[str]]) -> list[str]:
+    """Names of fields with commas; all for none. Raises Problem 422."""
+    names = [name.strip() for name in asked.split(",")] if asked else list(fields)
+    if wrong := [name for name in names if name not in fields]:
+        raise Problem(
+            422, f"fields: there is no {', '.join(map(repr, wrong))}; there are {', '.join(fields)}"
+        )
+    return names

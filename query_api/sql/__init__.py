@@ -1,0 +1,1 @@
+"""`POST /sql`: the view asked in SQL, behind two walls."""

@@ -1,0 +1,110 @@
+"""Statistics: images and circles counted by time, source, project or model; histograms; latencies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import Field
+
+from query_api.access.caller import calling
+from query_api.answers import JSON, as_file, fields_of, json, read_from, wanted
+from query_api.errors import Problem
+from query_api.filters import Uploads
+from query_api.view.questions import Question
+from query_api.view.reading import View
+
+MOST_ROWS = 10_000
+BY = {"source": "source_id", "project": "project_id", "model": "model_name, model_version"}
+By = Literal["source", "project", "model"]
+
+
+class Grouped(Uploads):
+    """What every statistic may be asked for, and what it is grouped by. All filters have to hold."""
+
+    by: By | None = Field(None, description="a row for each; model: name and version of the newest detection")
+
+    def asked(self, query: str, groups: str = "", **parts: str) -> Question:
+        """The question; groups: expressions that there is a row for each of, each with a comma behind."""
+        by = f"{BY[self.by]}, " if self.by else ""
+        parts = {"groups": groups + by, **parts}
+        return self.question(query, order="", count=MOST_ROWS + 1, parts=parts)
+
+
+class OverTime(Grouped):
+    """The parameters of statistics over time."""
+
+    bucket: Literal["minute", "hour", "day", "week", "month"] | None = Field(
+        None, description="a row for each of the time of upload, in UTC"
+    )
+
+    def over_time(self, query: str) -> Question:
+        """The question, a row a bucket where there are any."""
+        bucket = f"date_trunc('{self.bucket}', uploaded_at) AS bucket, " if self.bucket else ""
+        return self.asked(query, bucket)
+
+
+class Radii(Grouped):
+    """The parameters of the histogram of radii."""
+
+    width: float = Field(5, gt=0, le=1e6, description="of a bin, in pixels")
+
+
+class Scores(Grouped):
+    """The parameters of the histogram of scores."""
+
+    width: float = Field(0.05, gt=0, le=1, description="of a bin")
+
+
+def routes(view: View, moment: Callable[..., Any]) -> APIRouter:
+    """The router over its parts. moment: the dependency that gives the snapshot to read, None for now."""
+    router = APIRouter(tags=["statistics"])
+
+    @router.get("/statistics/images")
+    async def images(
+        request: Request, asked: Annotated[OverTime, Query()], at: int | None = Depends(moment)
+    ) -> Response:
+        """Images by what became of them, and circles of their newest detections: `?bucket=hour&by=source`."""
+        return await rows(request, asked.over_time("statistics_images"), at)
+
+    @router.get("/statistics/latency")
+    async def latency(
+        request: Request, asked: Annotated[OverTime, Query()], at: int | None = Depends(moment)
+    ) -> Response:
+        """Percentiles of what the model took, and of the time from upload to detection, in milliseconds."""
+        return await rows(request, asked.over_time("statistics_latency"), at)
+
+    @router.get("/statistics/radius")
+    async def radius(
+        request: Request, asked: Annotated[Radii, Query()], at: int | None = Depends(moment)
+    ) -> Response:
+        """How many circles of the newest detections have a radius from `from_value` to below `to_value`."""
+        return await rows(request, histogram(asked, "radius", asked.width), at)
+
+    @router.get("/statistics/score")
+    async def score(
+        request: Request, asked: Annotated[Scores, Query()], at: int | None = Depends(moment)
+    ) -> Response:
+        """How many circles of the newest detections have a score from `from_value` to below `to_value`."""
+        return await rows(request, histogram(asked, "score", asked.width), at)
+
+    async def rows(request: Request, question: Question, at: int | None) -> Response:
+        kind, caller = wanted(request.headers.get("accept")), calling(request)
+        headers = read_from(seen := view.seen, caller) | {"Vary": "Accept"}
+        table = await view.table(question.within(caller.project), at)
+        if table.num_rows > MOST_ROWS:
+            raise Problem(422, f"more than {MOST_ROWS:,} rows: ask for less time, or for wider buckets")
+        if kind != JSON:
+            return as_file(table, table.column_names, kind, headers)
+        found = table.to_pylist()
+        return json({"rows": found, "count": len(found), **fields_of(seen, caller)}, 200, headers)
+
+    return router
+
+
+def histogram(asked: Grouped, value: str, width: float) -> Question:
+    """The question for circles by a column, in bins of some width."""
+    question = asked.asked("statistics_histogram", value=value)
+    return replace(question, values={**question.values, "width": width})

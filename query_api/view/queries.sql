@@ -1,0 +1,136 @@
+-- Named queries over the relations `images` and `circles` (relations.sql), and conditions that they may have to meet.
+-- `$name` is a parameter. Those over `lake` at the end read its tables themselves.
+
+-- name: images
+SELECT *, CASE WHEN detected_at IS NOT NULL THEN 'detected' WHEN dead_letter_id IS NOT NULL THEN 'failed'
+               ELSE 'pending' END AS status
+FROM images WHERE {conditions} ORDER BY {order};
+
+-- name: circles
+SELECT * FROM circles WHERE {conditions} ORDER BY {order};
+
+-- name: candidates
+SELECT count(*) FROM candidate;
+
+-- name: project_counts
+SELECT count(*) AS images, count(detected_at) AS detected, coalesce(sum(circle_count), 0)::BIGINT AS circles,
+       count(*) FILTER (WHERE detected_at IS NULL AND dead_letter_id IS NOT NULL) AS dead_letters,
+       count(*) FILTER (WHERE detected_at IS NULL AND dead_letter_id IS NULL) AS pending,
+       avg(latency_ms) AS model_latency_ms
+FROM images WHERE {conditions};
+
+-- name: statistics_images
+SELECT {groups} count(*) AS images, count(detected_at) AS detected,
+       count(*) FILTER (WHERE detected_at IS NULL AND dead_letter_id IS NOT NULL) AS failed,
+       count(*) FILTER (WHERE detected_at IS NULL AND dead_letter_id IS NULL) AS pending,
+       count(*) FILTER (WHERE circle_count = 0) AS without_circles,
+       coalesce(sum(circle_count), 0)::BIGINT AS circles
+FROM images WHERE {conditions} GROUP BY ALL ORDER BY ALL;
+
+-- name: statistics_latency
+SELECT {groups} count(*) AS images, quantile_cont(latency_ms, 0.5) AS model_ms_p50,
+       quantile_cont(latency_ms, 0.9) AS model_ms_p90, quantile_cont(latency_ms, 0.99) AS model_ms_p99,
+       quantile_cont(waited_ms, 0.5) AS upload_to_detected_ms_p50,
+       quantile_cont(waited_ms, 0.9) AS upload_to_detected_ms_p90,
+       quantile_cont(waited_ms, 0.99) AS upload_to_detected_ms_p99
+FROM (SELECT *, epoch_ms(detected_at) - epoch_ms(uploaded_at) AS waited_ms FROM images
+      WHERE {conditions} AND detected_at IS NOT NULL)
+GROUP BY ALL ORDER BY ALL;
+
+-- name: statistics_histogram
+SELECT {groups} bin * $width AS from_value, (bin + 1) * $width AS to_value, count(*) AS circles
+FROM (SELECT *, floor({value} / $width) AS bin FROM circles WHERE {conditions})
+GROUP BY ALL ORDER BY ALL;
+
+-- On what was uploaded.
+
+-- name: since_floor
+uploaded_at >= $floor
+-- name: image
+image_id = $image
+-- name: among
+image_id IN (SELECT unnest($images))
+-- name: project
+project_id = $project
+-- name: scope
+project_id = $scope
+-- name: source
+source_id = $source
+-- name: since
+uploaded_at >= $since
+-- name: until
+uploaded_at < $until
+-- name: attributes
+json_contains(attributes, $attributes)
+-- name: not_after
+uploaded_at <= $k0
+-- name: newest_behind
+(uploaded_at, image_id) < ($k0, $k1)
+-- name: oldest_behind
+(uploaded_at, image_id) > ($k0, $k1)
+
+-- On what became of it.
+
+-- name: min_circles
+circle_count >= $min_circles
+-- name: max_circles
+circle_count <= $max_circles
+-- name: model
+model_name = $model
+-- name: version
+model_version = $version
+-- name: detected
+detected_at IS NOT NULL
+-- name: failed
+detected_at IS NULL AND dead_letter_id IS NOT NULL
+-- name: pending
+detected_at IS NULL AND dead_letter_id IS NULL
+-- name: most_circles_behind
+(circle_count, image_id) < ($k0, $k1)
+-- name: fewest_circles_behind
+(circle_count, image_id) > ($k0, $k1)
+
+-- On circles.
+
+-- name: min_radius
+radius >= $min_radius
+-- name: max_radius
+radius <= $max_radius
+-- name: min_score
+score >= $min_score
+-- name: max_score
+score <= $max_score
+-- name: box
+x >= $box[1] AND y >= $box[2] AND x <= $box[3] AND y <= $box[4]
+-- name: newest_circle_behind
+(uploaded_at, image_id, object_id) < ($k0, $k1, $k2)
+-- name: largest_behind
+(radius, object_id) < ($k0, $k1)
+-- name: smallest_behind
+(radius, object_id) > ($k0, $k1)
+-- name: best_behind
+(score, object_id) < ($k0, $k1)
+-- name: worst_behind
+(score, object_id) > ($k0, $k1)
+
+-- name: counts
+WITH open AS (
+    SELECT image_id FROM lake.failures WHERE dead_letter_id NOT IN (SELECT dead_letter_id FROM lake.retries)),
+finished AS (SELECT image_id FROM lake.detections UNION SELECT image_id FROM open)
+SELECT (SELECT count(*) FROM lake.images) AS images,
+       (SELECT count(DISTINCT image_id) FROM lake.detections) AS detected,
+       (SELECT count(*) FROM lake.objects) AS circles,
+       (SELECT count(*) FROM open) AS dead_letters,
+       (SELECT count(*) FROM lake.images WHERE image_id NOT IN (SELECT image_id FROM finished
+            WHERE image_id IS NOT NULL)) AS pending,
+       (SELECT avg(latency_ms) FROM (SELECT latency_ms FROM lake.detections ORDER BY detected_at DESC LIMIT 100))
+           AS model_latency_ms;
+
+-- name: folded
+SELECT topic, sum(next_offset)::BIGINT AS next_offset FROM memory.main.offsets GROUP BY topic;
+
+-- name: snapshot
+SELECT snapshot_id FROM lake.snapshots() WHERE snapshot_id = $number;
+
+-- name: snapshot_at
+SELECT max(snapshot_id) AS snapshot FROM lake.snapshots() WHERE snapshot_time <= $moment;

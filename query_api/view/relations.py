@@ -1,0 +1,23 @@
+"""The relations that queries read, made of the lake's tables."""
+
+from __future__ import annotations
+
+import re
+
+from streams.statements import read_statements
+
+_LAKE = read_statements("query_api", "view/relations.sql")["lake"]
+_TABLE = re.compile(r"\blake\.(images|detections|objects|failures|retries)\b")
+
+
+def of_lake(own: str = "true", most: str = "", model: str = "true", snapshot: int | None = None) -> str:
+    """Common table expressions `images` and `circles`, to be put before a query.
+
+    own: a condition on columns of `lake.images`; most: an ORDER BY and a LIMIT of them; model: a
+    condition on the detections that count; snapshot: as of which the lake is read.
+    """
+    relations = _LAKE.replace("{own}", own).replace("{most}", most).replace("{model}", model)
+    if snapshot is None:
+        return relations
+    # In parentheses, as an alias would have to stand between the table and its version.
+    return _TABLE.sub(rf"(FROM \g<0> AT (VERSION => {snapshot:d}))", relations)

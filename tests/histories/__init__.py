@@ -1,0 +1,1 @@
+"""Histories of clients of several API processes that are killed, and whether reads in them are linear."""

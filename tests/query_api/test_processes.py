@@ -1,0 +1,120 @@
+"""Several processes behind one port, over real sockets: who is killed is replaced, and all end together."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+
+import httpx
+import psutil
+
+from deploy.local.ports import free_ports
+from tests.query_api.test_serving import until
+
+COUNT = 3
+
+
+def begun(port: int, *more: str, drain_s: float = 0) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "tests.query_api.several", str(port), str(COUNT), str(drain_s), *more]
+    return subprocess.Popen(command)
+
+
+@contextmanager
+def served(drain_s: float = 0) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    [port] = free_ports(1)
+    process = begun(port, drain_s=drain_s)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        until(lambda: len(serving(url)) == COUNT)
+        yield url, process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def serving(url: str) -> set[int]:
+    """Who answers, of many connections at once."""
+
+    async def ask() -> set[int]:
+        async with httpx.AsyncClient(timeout=20) as client:
+            answers = await asyncio.gather(
+                *(client.get(f"{url}/pid", headers={"Connection": "close"}) for _ in range(60))
+            )
+        return {answer.json() for answer in answers}
+
+    try:
+        return asyncio.run(ask())
+    except httpx.TransportError:
+        return set()
+
+
+def gone(pid: int) -> Callable[[], bool]:
+    return lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_one_that_is_killed_is_replaced_while_the_others_answer() -> None:
+    with served() as (url, process):
+        before = serving(url)
+        victim = min(before)
+        os.kill(victim, signal.SIGKILL)
+        until(gone(victim))
+        assert victim not in serving(url)  # each of 60 connections is taken by another
+        until(lambda: len(serving(url)) == COUNT)
+        assert before - {victim} < serving(url)
+        assert process.poll() is None
+
+
+def test_all_of_them_killed_at_once_come_back() -> None:
+    with served() as (url, process):
+        before = serving(url)
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: len(serving(url) - before) == COUNT)
+        assert process.poll() is None
+
+
+def test_told_to_stop_all_end_what_is_under_way() -> None:
+    with served() as (url, process):
+        pids = serving(url)
+
+        async def work() -> set[int]:
+            async with httpx.AsyncClient(timeout=20) as client:
+                asked = [asyncio.create_task(client.get(f"{url}/work")) for _ in range(40)]
+                await asyncio.sleep(0.8)
+                process.send_signal(signal.SIGTERM)
+                return {answer.json() for answer in await asyncio.gather(*asked)}
+
+        assert len(asyncio.run(work())) > 1
+        assert process.wait(10) == 0
+        for pid in pids:
+            assert gone(pid)()
+        assert serving(url) == set()
+
+
+def test_a_second_signal_does_not_wait() -> None:
+    with served(drain_s=60) as (_, process):
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+
+
+def test_none_outlives_the_parent_however_that_ends() -> None:
+    with served() as (url, process):
+        pids = serving(url)
+        process.kill()
+        for pid in pids:
+            until(gone(pid))
+
+
+def test_where_none_can_begin_the_parent_says_so_with_its_exit_status() -> None:
+    assert begun(free_ports(1)[0], "fails").wait(60) == 3
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        assert begun(taken.getsockname()[1]).wait(60) != 0

@@ -1,0 +1,62 @@
+"""What a read of the view ends with when it cannot be made."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from query_api.errors import SnapshotGone, TooLong, ViewUnavailable
+from query_api.view.questions import Question
+from query_api.view.reading import View
+from streams import lake
+from streams.settings import Settings
+from tests.lakes import fresh
+
+
+def test_a_store_that_refuses_makes_the_view_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "hidden")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY", raising=False)
+    view = View(Settings(catalog_url=SecretStr("postgresql://127.0.0.1:1/x"), lake_url="s3://bucket"))
+    with pytest.raises(ViewUnavailable, match="catalog or file store does not answer"):
+        asyncio.run(view.lake_rows("folded"))
+
+
+def add_images(settings: Settings, count: int) -> int:
+    """The snapshot that has them."""
+    with lake.connect(settings, read_only=False) as connection:
+        connection.execute(
+            "INSERT INTO lake.images BY NAME"
+            " SELECT uuid() AS image_id, now() AS uploaded_at, 'p' AS project_id FROM range($count)",
+            {"count": count},
+        )
+        return lake.snapshot(connection)
+
+
+def test_what_is_asked_of_the_lake_is_as_of_what_was_seen(postgres: str, tmp_path: Path) -> None:
+    settings = fresh(postgres, tmp_path)
+    view, question = View(settings), Question("images")
+    seen = add_images(settings, 1)
+    view.saw(lake.live(settings), seen, {})
+    later = add_images(settings, 2)
+
+    def count(snapshot: int | None = None) -> int:
+        return len(asyncio.run(view.rows(question, snapshot)))
+
+    assert count() == 1
+    assert count(later) == 3
+    view.saw("lake_99", later, {})  # which was dropped
+    assert count() == 3
+    with pytest.raises(SnapshotGone):
+        count(later)
+
+
+def test_a_question_to_the_lake_that_takes_long_is_stopped(postgres: str, tmp_path: Path) -> None:
+    settings = fresh(postgres, tmp_path)
+    add_images(settings, 20_000)
+    question = Question("images")
+    assert len(asyncio.run(View(settings).rows(question))) == 20_000
+    with pytest.raises(TooLong, match=r"longer than 0\.005 s"):
+        asyncio.run(View(settings.model_copy(update={"read_timeout_s": 0.005})).rows(question))
