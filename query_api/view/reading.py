@@ -164,7 +164,9 @@ class View:
 
         def text(found: int | None) -> str:
             if found is None and snapshot is not None:
-                raise SnapshotGone(f"snapshot {snapshot} is not kept any more")
+                raise SnapshotGone(
+                    f"snapshot {snapshot} is not kept any more, or had not all of its tables yet"
+                )
             return question.of_lake(candidates, found)
 
         return self._lake.near(at, text, question.values, fetch)
