@@ -35,7 +35,7 @@ BODY = {
                     "properties": {
                         "query": {"type": "string", "minLength": 1, "description": "one SELECT of DuckDB's"},
                         "parameters": {
-                            "anyOf": [{"type": "object"}, {"type": "array"}],
+                            "anyOf": [{"type": "object"}, {"type": "array", "items": {}}],
                             "description": "values of its $name, or of its ?, in their order",
                         },
                     },
