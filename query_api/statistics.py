@@ -42,8 +42,10 @@ class OverTime(Grouped):
 
     def over_time(self, query: str) -> Question:
         """The question, a row a bucket where there are any."""
-        bucket = f"date_trunc('{self.bucket}', uploaded_at) AS bucket, " if self.bucket else ""
-        return self.asked(query, bucket)
+        if self.bucket is None:
+            return self.asked(query, in_utc="")
+        bucket = f"date_trunc('{self.bucket}', make_timestamp(epoch_us(uploaded_at))) AS bucket, "
+        return self.asked(query, bucket, in_utc="REPLACE (bucket AT TIME ZONE 'UTC' AS bucket)")
 
 
 class Radii(Grouped):

@@ -47,6 +47,11 @@ class Question:
         """Whether the newest images alone can answer it, once there are enough of them."""
         return self.count is not None and self.order.startswith(NEWEST_FIRST)
 
+    @property
+    def before(self) -> datetime | None:
+        """Of one that is newest first: no image uploaded later is part of the answer; None: any may be."""
+        return min((self.values[name] for name in ("until", "k0") if name in self.values), default=None)
+
     def of_window(self) -> str:
         """Its text where `images` and `circles` are tables."""
         own = ["since_floor", *self.own]

@@ -127,7 +127,7 @@ class View:
         window = self.window
         if window is not None and snapshot is None and (window.one_model or not question.model):
             since = window.since
-            answer = self._of_window(window, question, since, fetch)
+            answer = self._of_window(window, question, since, fetch, size)
             holds_all = since is None or (question.since is not None and question.since >= since)
             full = question.newest_first and size(answer) >= (question.count or 0)
             if (holds_all or full) and window.since == since:
@@ -148,11 +148,22 @@ class View:
             candidates *= CANDIDATES
 
     def _of_window(
-        self, window: Window, question: Question, since: datetime | None, fetch: Fetch[Answer]
+        self,
+        window: Window,
+        question: Question,
+        since: datetime | None,
+        fetch: Fetch[Answer],
+        size: Callable[[Answer], int],
     ) -> Answer:
-        values = {**question.values, "floor": since or FIRST}
+        text, first = question.of_window(), since or FIRST
         with window.reading() as cursor:
-            return fetch(execute(cursor, question.of_window(), values))
+            for floor in window.times.back(question.before) if question.newest_first else ():
+                if floor <= max(first, question.since or FIRST):
+                    break
+                answer = fetch(execute(cursor, text, {**question.values, "floor": floor}))
+                if size(answer) >= (question.count or 0):
+                    return answer
+            return fetch(execute(cursor, text, {**question.values, "floor": first}))
 
     def _of_lake(
         self, question: Question, candidates: int | None, snapshot: int | None, fetch: Fetch[Answer]

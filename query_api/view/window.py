@@ -13,17 +13,20 @@ from uuid import UUID
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from query_api.view.commits import Delta, Position
 from query_api.view.newest import Newest, Rank, best_first, ids, micros_of
 from query_api.view.relations import of_lake
+from query_api.view.times import STEP, Times
 from streams import lake
 from streams.statements import read_statements
 from streams.topics import UPLOADED
 
 STATEMENTS = read_statements("query_api", "view/window.sql")
-PACKED_AT_ONCE = 50_000
-"""Images whose circles are packed together while the window is loaded."""
+LOADED_AT_ONCE = 50_000
+"""Images whose circles are loaded together. So circles lie in the order of time, part by part, and what is
+asked of a time reads only the rows of those parts."""
 SLACK = 0.1
 """Part by which the window grows over its size before its oldest images leave, many at a time."""
 
@@ -41,6 +44,7 @@ class Window:
         self.since: datetime | None = None
         self.one_model = True
         self.newest = Newest()
+        self.times = Times()
         self._most = most_images
         self._ahead: set[bytes] = set()
         self._idle: list[duckdb.DuckDBPyConnection] = []  # here, so that they go with the window
@@ -80,21 +84,25 @@ class Window:
         self.since = since if count >= self._most else None
         recent = of_lake("uploaded_at >= $since" if self.since else "true")
         wanted = {"since": self.since} if self.since else {}
-        own.execute(f"CREATE TABLE images AS {recent} SELECT * FROM images", wanted)  # noqa: S608 our names
+        # In the order of time, so that what is asked of a time reads only the rows around it.
+        own.execute(
+            f"CREATE TABLE images AS {recent} SELECT * FROM images ORDER BY uploaded_at, image_id",  # noqa: S608
+            wanted,
+        )
+        times = own.execute(STATEMENTS["times"], {"step": STEP}).fetchall()
+        self.times.load(time for (time,) in times)
         ((detections, low, high),) = own.execute(STATEMENTS["detections"]).fetchall()
-        within = {"low": low, "high": high}
-        own.execute(STATEMENTS["load_circles"], within)
         own.execute(STATEMENTS["load_failures"], {"since": since})
         own.execute(STATEMENTS["load_retries"])
         self.newest.add(ids(own.execute(STATEMENTS["pending"]).to_arrow_table()["image_id"]).tolist())
-        parts = own.execute(STATEMENTS["parts"], {"parts": detections // PACKED_AT_ONCE + 1})
-        for first, last in parts.fetchall():
+        parts = own.execute(STATEMENTS["parts"], {"parts": detections // LOADED_AT_ONCE + 1}).fetchall()
+        own.execute(STATEMENTS["create_circles"])
+        for first, last in parts:
             part = {"first": first, "last": last}
-            self.newest.put(
-                own.execute(STATEMENTS["part_detections"], part).to_arrow_table(),
-                own.execute(STATEMENTS["part_circles"], part).to_arrow_table(),
-            )
-        ((all_of_them,),) = own.execute(STATEMENTS["all_detections"], within).fetchall()
+            circles = own.execute(STATEMENTS["load_circles"], part).to_arrow_table()
+            self._run("INSERT INTO circles BY NAME FROM added", circles)
+            self.newest.put(own.execute(STATEMENTS["part_detections"], part).to_arrow_table(), circles)
+        ((all_of_them,),) = own.execute(STATEMENTS["all_detections"], {"low": low, "high": high}).fetchall()
         self.one_model = all_of_them == detections
         ahead = self._ahead_of(folded)
         own.execute("COMMIT")
@@ -134,6 +142,7 @@ class Window:
         fresh = images.filter(pa.array([not each for each in there])) if new else images
         self._run("INSERT INTO images BY NAME FROM added", fresh)
         self.newest.add(ids(fresh["image_id"]).tolist())
+        self.times.add(images.num_rows, pc.max(images["uploaded_at"]).as_py())
         if new:
             self._run(STATEMENTS["fill_images"], new)
             self._run(STATEMENTS["fill_circles"], new)
@@ -203,6 +212,7 @@ class Window:
         ((since,),) = own.execute(STATEMENTS["keep_since"], {"most": self._most - 1}).fetchall()
         # Before they leave: who asks for older ones from now on is sent to the lake.
         self.since = since
+        self.times.drop(since)
         own.execute("BEGIN")
         left = own.execute(STATEMENTS["leave_images"], {"since": since}).to_arrow_table()
         for table in ("circles", "failures", "retries"):

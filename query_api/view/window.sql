@@ -6,14 +6,17 @@
 SELECT min(uploaded_at), count(*) FROM
     (SELECT uploaded_at FROM lake.images ORDER BY uploaded_at DESC LIMIT $most);
 
+-- name: create_circles
+CREATE TABLE circles AS SELECT o.*, uploaded_at, project_id, source_id FROM lake.objects AS o, images LIMIT 0;
+
 -- name: load_circles
--- The window's own `images` are there. Where they begin and end tells which files to read.
-CREATE TABLE circles AS
+-- Of a part of the window's own `images`, which are there: of an image from the best.
 SELECT o.image_id, object_id, o.model_name, o.model_version, x, y, radius, score, x_min, y_min, x_max, y_max,
        uploaded_at, project_id, source_id
 FROM lake.objects AS o JOIN images ON o.image_id = images.image_id
  AND o.model_name = images.model_name AND o.model_version = images.model_version
-WHERE o.image_id BETWEEN $low AND $high;
+WHERE o.image_id BETWEEN $first AND $last
+ORDER BY o.image_id, score DESC, object_id;
 
 -- name: load_failures
 CREATE TABLE failures AS
@@ -30,8 +33,12 @@ SELECT count(detected_at), min(image_id), max(image_id) FROM images;
 -- name: all_detections
 SELECT count(*) FROM lake.detections WHERE image_id BETWEEN $low AND $high;
 
+-- name: times
+-- When each so many-th image was uploaded, of a table just made in that order.
+SELECT uploaded_at FROM images WHERE rowid % $step = 0 ORDER BY uploaded_at;
+
 -- name: parts
--- Images to be packed together, by the first and the last.
+-- Images whose circles are loaded together, by the first and the last.
 SELECT min(image_id), max(image_id) FROM
     (SELECT image_id, ntile($parts) OVER (ORDER BY image_id) AS part FROM images WHERE detected_at IS NOT NULL)
 GROUP BY part;
@@ -42,10 +49,6 @@ SELECT image_id FROM images WHERE detected_at IS NULL;
 -- name: part_detections
 SELECT image_id, project_id, model_name, model_version, detected_at FROM images
 WHERE detected_at IS NOT NULL AND image_id BETWEEN $first AND $last;
-
--- name: part_circles
-SELECT image_id, object_id, x, y, radius, score, x_min, y_min, x_max, y_max
-FROM circles WHERE image_id BETWEEN $first AND $last ORDER BY image_id, score DESC, object_id;
 
 -- name: detections_ahead
 -- Detections whose images are not there yet, as their uploads are not folded: they are further on the log.

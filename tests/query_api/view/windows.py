@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from query_api.view.commits import Commits
 from query_api.view.follower import NEWEST
 from query_api.view.reading import View
+from query_api.view.times import Times
 from query_api.view.window import Window
 from streams import lake
 from streams.settings import Settings
@@ -45,5 +46,15 @@ def follow(commits: Commits, window: Window) -> None:
 def over(settings: Settings, window: Window | None) -> View:
     """A view that nothing follows, with a window."""
     view = View(settings)
+    if window is not None:
+        finely(window)
     view.window = window
     return view
+
+
+def finely(window: Window) -> None:
+    """Have a window of few images look back over their times as it does over those of many."""
+    window.times = Times(step=1)
+    with window.reading() as cursor:
+        times = cursor.execute("SELECT uploaded_at FROM images WHERE uploaded_at NOT NULL ORDER BY ALL")
+        window.times.load(time for (time,) in times.fetchall())
