@@ -13,8 +13,9 @@ import uuid_utils.compat as uuids
 from PIL import Image
 
 from detector.scenes import render
+from streams.circles import CIRCLE, Circles
 from streams.codec import Codec
-from streams.records import CIRCLE, Circles, CirclesDetected, ImageUploaded
+from streams.records import CirclesDetected, ImageUploaded
 from streams.views import Batch
 
 CIRCLES = 10

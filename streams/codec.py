@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
 from io import BytesIO
-from typing import Any
+from typing import Any, get_args
 
 import fastavro
 import numpy as np
@@ -23,14 +22,16 @@ from confluent_kafka.schema_registry import Schema as RegisteredSchema
 from confluent_kafka.schema_registry import SchemaRegistryClient, SchemaRegistryError
 from numpy.typing import NDArray
 
+from streams.avro import FROM_AVRO, to_avro
+from streams.circles import CIRCLE
 from streams.detections import Detections, read
 from streams.errors import InvalidRecord, RegistryUnavailable
-from streams.records import CIRCLE, CirclesDetected, DeadLetterRetried, ImageFailed, ImageUploaded, Record
+from streams.records import CirclesDetected, Record
+from streams.reevaluation import ImageAnnotated
 from streams.schemas import Schema, read_schemas
 
-RECORDS: dict[str, type[Record]] = {
-    r.__name__: r for r in (ImageUploaded, CirclesDetected, ImageFailed, DeadLetterRetried)
-}
+RECORDS: dict[str, type[Record]] = {record.__name__: record for record in get_args(Record)}
+WITH_CIRCLES = (CirclesDetected, ImageAnnotated)
 SINGLE_OBJECT = b"\xc3\x01"
 REGISTRY = b"\x00"
 
@@ -108,7 +109,7 @@ class Codec:
         """The bytes of a record in its newest schema, without a frame."""
         body = BytesIO()
         fastavro.schemaless_writer(body, self._newest[type(record).__name__].head, to_avro(record))
-        if isinstance(record, CirclesDetected):
+        if isinstance(record, WITH_CIRCLES):
             if count := len(record.circles):
                 fastavro.schemaless_writer(body, _LONG, count)
                 body.write(record.circles.tobytes())
@@ -167,7 +168,8 @@ def _decode_body(data: bytes, start: int, writer: Schema, reader: Schema, kind: 
         _check_ints(head, reader)
         circles = _one_block(data, body.tell())
         if circles is not None:
-            return CirclesDetected(**head, circles=circles)
+            assert issubclass(kind, WITH_CIRCLES)
+            return kind(**head, circles=circles)
         body.seek(start)
     values: Any = fastavro.schemaless_reader(body, writer.full, reader.full)
     if body.tell() != len(data):
@@ -202,25 +204,4 @@ def _one_block(data: bytes, start: int) -> np.ndarray[Any, np.dtype[np.void]] | 
     return np.frombuffer(data, CIRCLE, count, at)
 
 
-def to_avro(record: Record) -> dict[str, Any]:
-    """The record as fastavro writes it; a detection's circles are left out, as a block follows."""
-    values = {f.name: getattr(record, f.name) for f in fields(record) if f.name != "circles"}
-    if isinstance(record, ImageFailed):
-        values["headers"] = [{"name": name, "value": value} for name, value in record.headers]
-    return values
-
-
-def _circles(values: dict[str, Any]) -> dict[str, Any]:
-    rows = [tuple(circle[name] for name in CIRCLE.names or ()) for circle in values["circles"]]
-    return {**values, "circles": np.array(rows, CIRCLE)}
-
-
-def _headers(values: dict[str, Any]) -> dict[str, Any]:
-    return {**values, "headers": tuple((h["name"], h["value"]) for h in values["headers"])}
-
-
-FROM_AVRO: dict[type[Record], Callable[[dict[str, Any]], dict[str, Any]]] = {
-    CirclesDetected: _circles,
-    ImageFailed: _headers,
-}
 _LONG = fastavro.parse_schema("long")

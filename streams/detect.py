@@ -20,20 +20,14 @@ import faust
 import mode
 import numpy as np
 
+from streams.circles import object_ids
 from streams.codec import Codec
 from streams.errors import ModelRefuses, ModelUnavailable, RegistryUnavailable, StoreUnavailable
 from streams.gate import Gate, Stopping
 from streams.headers import cloud_event_headers
 from streams.model import Answer, DummyModel, KServeModel, Model
 from streams.process import announce_ready, configure_logging
-from streams.records import (
-    CirclesDetected,
-    ImageFailed,
-    ImageUploaded,
-    dead_letter,
-    key_of,
-    object_ids,
-)
+from streams.records import CirclesDetected, ImageFailed, ImageUploaded, dead_letter, key_of
 from streams.settings import Settings
 from streams.store import Store
 from streams.topics import DETECT_GROUP, DETECTED, FAILED, UPLOADED, Topic

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from streams.circles import CIRCLE, Circles, right_circles
 from streams.columns import MICROS, Bodies, Longs, Mask, Texts
-from streams.records import CIRCLE, Circles, right_circles
 
 INT = (-(2**31), 2**31 - 1)
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
-from streams.records import Record
+from streams.records import Record, id_of
 
 
 def cloud_event_headers(record: Record, traceparent: bytes | None = None) -> list[tuple[str, bytes]]:
     """CloudEvents attributes as Kafka headers (CloudEvents Kafka binding 1.0.2, binary mode)."""
-    event_id: UUID = getattr(record, "event_id", None) or record.dead_letter_id  # type: ignore[union-attr]
     headers = [
         ("ce_specversion", b"1.0"),
-        ("ce_id", str(event_id).encode()),
+        ("ce_id", str(id_of(record)).encode()),
         ("ce_type", f"circles.{type(record).__name__}".encode()),
         ("ce_source", b"/circles"),
         ("content-type", b"application/avro"),

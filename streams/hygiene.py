@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError, for_code
 
 from streams.progress import administering
 from streams.settings import Settings
-from streams.topics import DETECTED, FAILED, TOPICS, UPLOADED, Topic
+from streams.topics import ANNOTATED, DETECTED, FAILED, PROMOTED, REPLAYS, TOPICS, UPLOADED, Topic
 
 log = logging.getLogger(__name__)
 WAIT_S = 5.0
@@ -25,11 +25,17 @@ _HOLDS = {
     UPLOADED: "images uploaded",
     DETECTED: "detections made",
     FAILED: "dead letters and retries written",
+    ANNOTATED: "ground truth written",
+    REPLAYS: "replays requested",
+    PROMOTED: "promotions made",
 }
 _COMPACTED = {
     UPLOADED: "an image whose key comes again without a value is lost",
     DETECTED: "detections of an image by all but its last model version are lost",
     FAILED: "dead letters of an image that was retried, or failed again, are lost",
+    ANNOTATED: "the versions of an image's ground truth before its last are lost",
+    REPLAYS: "what a replay was to do is lost with its first change",
+    PROMOTED: "all promotions before the last are lost",
 }
 
 

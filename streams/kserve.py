@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from streams.circles import Circles, invalid_circles
 from streams.errors import InvalidModelAnswer
-from streams.records import Circles, invalid_circles
 
 MAX_CIRCLES = 20_000
 """More would not fit a message of the log (48 bytes each, 1 MiB in all)."""

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import orjson
 
+from streams.circles import CIRCLE, Circles
 from streams.errors import InvalidModelAnswer
 from streams.kserve import Headers, Parameters, Protocol, Request, Said, checked
-from streams.records import CIRCLE, Circles
 
 
 def request(image: bytes, parameters: Parameters) -> Request:

@@ -13,9 +13,9 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from streams.circles import CIRCLE, Circles
 from streams.errors import InvalidModelAnswer
 from streams.kserve import MAX_CIRCLES, Headers, Parameters, Protocol, Request, Said, checked
-from streams.records import CIRCLE, Circles
 
 JSON_LENGTH = "inference-header-content-length"
 

@@ -24,6 +24,28 @@ CREATE TABLE IF NOT EXISTS lake.retries (dead_letter_id UUID, image_id UUID, ret
 -- no record (without an image), and an image's copies on other partitions than its row's.
 CREATE TABLE IF NOT EXISTS lake.unlisted (log_partition INTEGER, log_offset BIGINT, image_id UUID);
 
+-- Re-evaluation. An image's newest annotation, the newest change of a replay and the newest promotion are those with
+-- the highest `log_offset`: all about the same are on one partition. `images`, `begins` and `ends` are JSON arrays.
+CREATE TABLE IF NOT EXISTS lake.annotations (
+    annotation_id UUID, image_id UUID, project_id VARCHAR, annotator VARCHAR, annotated_at TIMESTAMPTZ,
+    model_name VARCHAR, model_version VARCHAR, drawn_as VARCHAR, circle_count INTEGER, log_offset BIGINT);
+CREATE TABLE IF NOT EXISTS lake.annotated (
+    annotation_id UUID, image_id UUID, object_id UUID, x FLOAT, y FLOAT, radius FLOAT,
+    x_min FLOAT, y_min FLOAT, x_max FLOAT, y_max FLOAT);
+CREATE TABLE IF NOT EXISTS lake.replays (
+    replay_id UUID, model_name VARCHAR, model_version VARCHAR, project_id VARCHAR, source_id VARCHAR,
+    since TIMESTAMPTZ, until TIMESTAMPTZ, sample BIGINT, annotated BOOLEAN, calls_at_once INTEGER,
+    requested_by VARCHAR, requested_at TIMESTAMPTZ, images VARCHAR, begins VARCHAR, ends VARCHAR);
+CREATE TABLE IF NOT EXISTS lake.replay_changes (
+    change_id UUID, replay_id UUID, state VARCHAR, reason VARCHAR, changed_by VARCHAR, changed_at TIMESTAMPTZ,
+    log_offset BIGINT);
+CREATE TABLE IF NOT EXISTS lake.not_replayed (
+    event_id UUID, replay_id UUID, image_id UUID, error VARCHAR, reason VARCHAR, source_partition INTEGER,
+    source_offset BIGINT, failed_at TIMESTAMPTZ);
+CREATE TABLE IF NOT EXISTS lake.promotions (
+    promotion_id UUID, model_name VARCHAR, model_version VARCHAR, previous_name VARCHAR, previous_version VARCHAR,
+    back BOOLEAN, evidence VARCHAR, promoted_by VARCHAR, promoted_at TIMESTAMPTZ, log_offset BIGINT);
+
 -- name: offsets
 CREATE VIEW memory.main.offsets AS
 SELECT topic, "partition", next_offset FROM __ducklake_metadata_lake.circles.offsets
@@ -45,12 +67,6 @@ WHERE image_id BETWEEN (SELECT min(image_id) FROM batch) AND (SELECT max(image_i
 SELECT image_id, model_name, model_version FROM lake.detections
 WHERE image_id BETWEEN (SELECT min(image_id) FROM batch) AND (SELECT max(image_id) FROM batch)
   AND image_id IN (SELECT image_id FROM batch);
-
--- name: known_failures
-SELECT dead_letter_id FROM lake.failures WHERE dead_letter_id IN (SELECT dead_letter_id FROM batch);
-
--- name: known_retries
-SELECT dead_letter_id FROM lake.retries WHERE dead_letter_id IN (SELECT dead_letter_id FROM batch);
 
 -- name: known_unlisted
 SELECT log_partition, log_offset FROM lake.unlisted JOIN batch USING (log_partition, log_offset);

@@ -12,11 +12,11 @@ import numpy as np
 import stamina
 
 from streams import kserve, kserve_v2
+from streams.circles import CIRCLE, Circles
 from streams.errors import InvalidModelAnswer, ModelRefuses, ModelUnavailable
 from streams.kserve import Headers
 from streams.kserve_v1 import V1
 from streams.kserve_v2 import V2
-from streams.records import CIRCLE, Circles
 from streams.settings import Settings
 
 MAX_ANSWER_BYTES = 16_000_000

@@ -11,6 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from streams import lake
+from streams.kept import BY_TABLE
 from streams.views import Detected, Keys
 
 MOST = 100_000
@@ -73,12 +74,8 @@ class Recent:
         detections, asked_detections = self.detections.known(wanted.detections, strays.detections)
         images |= dict(found("images", "image_id", (i.bytes for i in asked_images)))
         looked_up = _detected(found("detections", "image_id", {i for i, _, _ in asked_detections}))
-        failures = found("failures", "dead_letter_id", (i.bytes for i in wanted.failures))
-        retries = found("retries", "dead_letter_id", (i.bytes for i in wanted.retries))
-        return Keys(
-            images, {*detections, *looked_up}, {row[0] for row in failures}, {row[0] for row in retries},
-            _unlisted(view, wanted, images),
-        )  # fmt: skip
+        kept = {table: kept_ids(view, table, ids) for table, ids in wanted.kept.items()}
+        return Keys(images, {*detections, *looked_up}, kept, _unlisted(view, wanted, images))
 
     def add(self, committed: Keys, known: Keys) -> None:
         """Keys that the view has now, of which it had those `known` before."""
@@ -102,13 +99,24 @@ def _unlisted(
     return {place: maybe[place] for place in lake.with_batch(view, batch, lake.STATEMENTS["known_unlisted"])}
 
 
+def kept_ids(view: duckdb.DuckDBPyConnection, table: str, ids: Iterable[UUID]) -> set[UUID]:
+    """Which of some ids a table of `kept.py` has."""
+    name = BY_TABLE[table].id
+    statement = f"SELECT {name} FROM lake.{table} WHERE {name} IN (SELECT {name} FROM batch)"  # noqa: S608
+    return {found for (found,) in lake.with_batch(view, id_batch(name, (i.bytes for i in ids)), statement)}
+
+
 def look_up(view: duckdb.DuckDBPyConnection, statement: str, column: str, ids: list[bytes]) -> list[Any]:
     """Rows of a statement of `lake.sql` over a batch of ids."""
     if not ids:
         return []
-    storage = pa.array(ids, pa.binary(16))
-    batch = pa.table({column: pa.ExtensionArray.from_storage(pa.uuid(), storage)})
-    return lake.with_batch(view, batch, lake.STATEMENTS[statement])
+    return lake.with_batch(view, id_batch(column, ids), lake.STATEMENTS[statement])
+
+
+def id_batch(column: str, ids: Iterable[bytes]) -> pa.Table:
+    """A table of one column of UUIDs."""
+    storage = pa.array(list(ids), pa.binary(16))
+    return pa.table({column: pa.ExtensionArray.from_storage(pa.uuid(), storage)})
 
 
 def _image_id(key: UUID | Detected) -> bytes:

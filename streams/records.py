@@ -8,26 +8,15 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID, uuid5
 
-import numpy as np
-from numpy.typing import NDArray
-
-CIRCLE = np.dtype(
-    [
-        ("object_id", "V16"),
-        ("x", "<f4"),
-        ("y", "<f4"),
-        ("radius", "<f4"),
-        ("score", "<f4"),
-        ("x_min", "<f4"),
-        ("y_min", "<f4"),
-        ("x_max", "<f4"),
-        ("y_max", "<f4"),
-    ]
+from streams.circles import Circles, invalid_circles
+from streams.reevaluation import (
+    PROMOTIONS,
+    ImageAnnotated,
+    ImageNotReplayed,
+    ModelPromoted,
+    ReplayChanged,
+    ReplayRequested,
 )
-"""One circle: id, then pixels of the original image and a score from 0 to 1. 48 bytes, as in Avro."""
-
-Circles = NDArray[np.void]
-"""Shape (n,), dtype CIRCLE."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +94,17 @@ class DeadLetterRetried:
     retried_at: datetime
 
 
-Record = ImageUploaded | CirclesDetected | ImageFailed | DeadLetterRetried
+Record = (
+    ImageUploaded
+    | CirclesDetected
+    | ImageFailed
+    | DeadLetterRetried
+    | ImageAnnotated
+    | ReplayRequested
+    | ReplayChanged
+    | ImageNotReplayed
+    | ModelPromoted
+)
 
 
 def image_id_of(key: bytes | None) -> UUID | None:
@@ -116,42 +115,40 @@ def image_id_of(key: bytes | None) -> UUID | None:
         return None
 
 
-def invalid_circles(circles: Circles) -> str:
-    """What is wrong with the first circle that cannot be one; empty when all can."""
-    right = right_circles(circles)
-    if right.all():
-        return ""
-    index = int(np.argmin(right))
-    names = (CIRCLE.names or ())[1:]
-    return f"circle {index} is no circle: " + ", ".join(f"{n}={circles[n][index]:g}" for n in names)
-
-
-def right_circles(circles: Circles) -> NDArray[np.bool_]:
-    """Which can be circles, (n,): finite, a radius above 0, a score of 0 to 1, a box that is not empty."""
-    # Past the id, as one plain matrix.
-    numbers = circles.view("<f4").reshape(len(circles), CIRCLE.itemsize // 4)[:, 4:]
-    x_min, y_min, x_max, y_max = numbers[:, 4:].T
-    radius, score = numbers[:, 2], numbers[:, 3]
-    right = np.isfinite(numbers).all(axis=1) & (radius > 0) & (score >= 0) & (score <= 1)
-    return np.asarray(right & (x_min < x_max) & (y_min < y_max))
-
-
 def subject(record: Record) -> UUID:
-    """The image that a record is about, or the dead letter where there is no image."""
-    if record.image_id is None:
-        assert isinstance(record, ImageFailed | DeadLetterRetried)
-        return record.dead_letter_id
-    return record.image_id
+    """What a record is about: an image, a dead letter without one, a replay, or all promotions."""
+    match record:
+        case ModelPromoted():
+            return PROMOTIONS
+        case ReplayRequested() | ReplayChanged() | ImageNotReplayed():
+            return record.replay_id
+        case ImageFailed() | DeadLetterRetried() if record.image_id is None:
+            return record.dead_letter_id
+        case _:
+            assert record.image_id is not None
+            return record.image_id
+
+
+def id_of(record: Record) -> UUID:
+    """The id of the event itself: a message with the same one says nothing new."""
+    match record:
+        case ImageFailed() | DeadLetterRetried():
+            return record.dead_letter_id
+        case ImageAnnotated():
+            return record.annotation_id
+        case ReplayRequested():
+            return record.replay_id
+        case ReplayChanged():
+            return record.change_id
+        case ModelPromoted():
+            return record.promotion_id
+        case _:
+            return record.event_id
 
 
 def key_of(record: Record) -> bytes:
-    """A record's message key: the image's id as text, so that an image's records stay in order."""
+    """A record's message key: what it is about, as text, so that those about the same stay in order."""
     return str(subject(record)).encode()
-
-
-def object_ids(image_id: UUID, model_name: str, model_version: str, count: int) -> list[UUID]:
-    """Ids of a detection's circles, equal at every redelivery (UUIDv5 over image, model and index)."""
-    return [uuid5(image_id, f"{model_name}:{model_version}/{index}") for index in range(count)]
 
 
 class Place(Protocol):

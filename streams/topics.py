@@ -9,12 +9,19 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from streams.records import CirclesDetected, DeadLetterRetried, ImageFailed, ImageUploaded
+from streams.reevaluation import (
+    ImageAnnotated,
+    ImageNotReplayed,
+    ModelPromoted,
+    ReplayChanged,
+    ReplayRequested,
+)
 from streams.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic; every message's key is the image id as text (the dead letter's where there is no image)."""
+    """A topic; every message's key is the id as text of what it is about (`records.subject`)."""
 
     name: str
     records: tuple[type, ...]
@@ -25,11 +32,14 @@ UPLOADED = Topic("images.uploaded", (ImageUploaded,))
 DETECTED = Topic("circles.detected", (CirclesDetected,))
 # A dead letter carries a whole original message, so its topic takes larger ones.
 FAILED = Topic("images.failed", (ImageFailed, DeadLetterRetried), max_message_bytes=4_194_304)
+ANNOTATED = Topic("annotations.recorded", (ImageAnnotated,))
+REPLAYS = Topic("replays.changed", (ReplayRequested, ReplayChanged, ImageNotReplayed))
+PROMOTED = Topic("models.promoted", (ModelPromoted,))
 
 DETECT_GROUP, VIEW_GROUP = "circles.detect", "circles.view"
 """Consumer groups: of the detect stage; of the view, whose committed offsets are for lag tools only."""
 
-TOPICS = (UPLOADED, DETECTED, FAILED)
+TOPICS = (UPLOADED, DETECTED, FAILED, ANNOTATED, REPLAYS, PROMOTED)
 
 LIBRDKAFKA = {
     # Java's and aiokafka's choice; librdkafka's own default would put the same key elsewhere.

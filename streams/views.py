@@ -18,23 +18,17 @@ from numpy.typing import NDArray
 from streams.columns import Texts
 from streams.detections import Detections
 from streams.errors import InvalidRecord
+from streams.kept import KEPT, rows
 from streams.records import (
-    DeadLetterRetried,
+    CirclesDetected,
     ImageFailed,
     ImageUploaded,
     Record,
     dead_letter,
     dead_letter_id,
+    id_of,
 )
-from streams.rows import (
-    Headers,
-    detection_rows,
-    failure_rows,
-    image_rows,
-    object_rows,
-    retry_rows,
-    unlisted_rows,
-)
+from streams.rows import Headers, detection_rows, image_rows, object_rows, unlisted_rows
 from streams.topics import UPLOADED
 
 STAGE = "materialize"
@@ -71,17 +65,17 @@ class Batch:
 class Keys:
     """Keys of rows: those a batch may add, or some of them.
 
-    images: each with the partition of its row. unlisted: partition and offset, each with its image or None.
+    images: each with the partition of its row. kept: ids by table. unlisted: partition and offset, each with
+    its image or None.
     """
 
     images: dict[UUID, int] = field(default_factory=dict)
     detections: set[Detected] = field(default_factory=set)
-    failures: set[UUID] = field(default_factory=set)
-    retries: set[UUID] = field(default_factory=set)
+    kept: dict[str, set[UUID]] = field(default_factory=dict)
     unlisted: dict[tuple[int, int], UUID | None] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.images or self.detections or self.failures or self.retries)
+        return bool(self.images or self.detections or self.kept)
 
 
 def fold(known: Keys, batch: Batch) -> Rows:
@@ -92,14 +86,12 @@ def fold(known: Keys, batch: Batch) -> Rows:
     failure. Of an image's copies those on its own partition, behind it, leave nothing.
     """
     images: list[tuple[Message, ImageUploaded]] = []
-    failures: list[ImageFailed] = []
-    retries: list[DeadLetterRetried] = []
+    kept: list[tuple[Message, Record]] = []
     unlisted: list[tuple[Message, UUID | None]] = []
     seen = Keys(
         dict(known.images),
         set(known.detections),
-        set(known.failures),
-        set(known.retries),
+        {table: set(ids) for table, ids in known.kept.items()},
         dict(known.unlisted),
     )
     for message in batch.messages:
@@ -117,24 +109,19 @@ def fold(known: Keys, batch: Batch) -> Rows:
                 images.append((message, record))
             elif partition != message.partition and _unlisted(seen, message, record.image_id):
                 unlisted.append((message, record.image_id))
-        elif isinstance(record, ImageFailed):
-            if _first(seen.failures, record.dead_letter_id):
-                failures.append(record)
-        elif isinstance(record, DeadLetterRetried):
-            if _first(seen.retries, record.dead_letter_id):
-                retries.append(record)
-        else:
+        elif isinstance(record, CirclesDetected):
             raise TypeError("a detection comes in the batch's columns, not as a message")
+        elif _first(seen.kept.setdefault(KEPT[type(record)].table, set()), id_of(record)):
+            kept.append((message, record))
     new = np.array([_first(seen.detections, key) for key in detected(batch.detections)], bool)
     tables = {
         "images": image_rows(images),
         "detections": detection_rows(batch.detections).filter(new),
         "objects": object_rows(batch.detections, new),
-        "failures": failure_rows(failures),
-        "retries": retry_rows(retries),
+        **rows(kept),
         "unlisted": unlisted_rows(unlisted),
     }
-    return {name: rows for name, rows in tables.items() if rows.num_rows}
+    return {name: table for name, table in tables.items() if table.num_rows}
 
 
 def keys(batch: Batch) -> Keys:
@@ -152,14 +139,13 @@ def keys_of(messages: Iterable[Message]) -> Keys:
         if isinstance(record, ImageUploaded):
             found.images.setdefault(record.image_id, message.partition)
             found.unlisted[message.partition, message.offset] = record.image_id
-        elif isinstance(record, DeadLetterRetried):
-            found.retries.add(record.dead_letter_id)
-        elif isinstance(record, ImageFailed):
-            found.failures.add(record.dead_letter_id)
         elif isinstance(record, InvalidRecord) and message.topic == UPLOADED.name:
             found.unlisted[message.partition, message.offset] = None
         elif isinstance(record, InvalidRecord):
-            found.failures.add(dead_letter_id(STAGE, message.topic, message.partition, message.offset))
+            letter = dead_letter_id(STAGE, message.topic, message.partition, message.offset)
+            found.kept.setdefault(KEPT[ImageFailed].table, set()).add(letter)
+        else:
+            found.kept.setdefault(KEPT[type(record)].table, set()).add(id_of(record))
     return found
 
 

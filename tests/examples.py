@@ -10,19 +10,19 @@ from uuid import UUID
 
 import numpy as np
 
+from streams.circles import CIRCLE, Circles, object_ids
 from streams.codec import Codec
 from streams.errors import InvalidRecord
-from streams.records import (
-    CIRCLE,
-    Circles,
-    CirclesDetected,
-    DeadLetterRetried,
-    ImageFailed,
-    ImageUploaded,
-    Record,
-    object_ids,
+from streams.records import CirclesDetected, DeadLetterRetried, ImageFailed, ImageUploaded, Record
+from streams.reevaluation import (
+    ImageAnnotated,
+    ImageNotReplayed,
+    ModelPromoted,
+    ReplayChanged,
+    ReplayRequested,
+    not_replayed_id,
 )
-from streams.topics import DETECTED, FAILED, UPLOADED, Topic
+from streams.topics import TOPICS, UPLOADED, Topic
 from streams.views import Batch, Message
 
 IMAGE_ID = UUID("01939f3e-8a00-7c3f-9d52-6f1c0e8a4b21")
@@ -90,8 +90,73 @@ def retried(**more: Any) -> DeadLetterRetried:
     return DeadLetterRetried(**facts | more)
 
 
+def annotated(**more: Any) -> ImageAnnotated:
+    facts: dict[str, Any] = {
+        "annotation_id": UUID(int=4),
+        "image_id": IMAGE_ID,
+        "annotator": "anna",
+        "annotated_at": MOMENT,
+        "drawn_as": "circles",
+    }
+    if "circles" not in more:
+        facts["circles"] = circles(2)
+    return ImageAnnotated(**facts | more)
+
+
+def replay(**more: Any) -> ReplayRequested:
+    facts: dict[str, Any] = {
+        "replay_id": UUID(int=5),
+        "model_name": "circles",
+        "model_version": "2",
+        "calls_at_once": 2,
+        "begins": (0,),
+        "ends": (10,),
+        "requested_by": "anna",
+        "requested_at": MOMENT,
+    }
+    return ReplayRequested(**facts | more)
+
+
+def replay_changed(**more: Any) -> ReplayChanged:
+    facts: dict[str, Any] = {
+        "change_id": UUID(int=6),
+        "replay_id": UUID(int=5),
+        "state": "paused",
+        "changed_by": "anna",
+        "changed_at": MOMENT,
+    }
+    return ReplayChanged(**facts | more)
+
+
+def not_replayed(**more: Any) -> ImageNotReplayed:
+    facts: dict[str, Any] = {
+        "replay_id": UUID(int=5),
+        "image_id": IMAGE_ID,
+        "error": "ObjectUnreadable",
+        "reason": "it does not exist",
+        "source_partition": 3,
+        "source_offset": 1207,
+        "failed_at": MOMENT,
+    } | more
+    facts.setdefault("event_id", not_replayed_id(facts["replay_id"], facts["image_id"]))
+    return ImageNotReplayed(**facts)
+
+
+def promoted(**more: Any) -> ModelPromoted:
+    facts: dict[str, Any] = {
+        "promotion_id": UUID(int=7),
+        "model_name": "circles",
+        "model_version": "2",
+        "previous_name": "circles",
+        "previous_version": "1",
+        "promoted_by": "anna",
+        "promoted_at": MOMENT,
+    }
+    return ModelPromoted(**facts | more)
+
+
 def topic_of(record: Record) -> Topic:
-    return next(topic for topic in (UPLOADED, DETECTED, FAILED) if isinstance(record, topic.records))
+    return next(topic for topic in TOPICS if isinstance(record, topic.records))
 
 
 def message(record: Record | InvalidRecord, topic: Topic | None = None, **more: Any) -> Message:
@@ -123,6 +188,6 @@ def batch(log: Sequence[Message]) -> Batch:
 def values(record: Record) -> dict[str, Any]:
     """A record as something that `==` compares whole, its circles too."""
     found: dict[str, Any] = {"": type(record)} | {f.name: getattr(record, f.name) for f in fields(record)}
-    if isinstance(record, CirclesDetected):
+    if isinstance(record, CirclesDetected | ImageAnnotated):
         found["circles"] = (record.circles.dtype, record.circles.tobytes())
     return found

@@ -13,9 +13,9 @@ import uuid_utils.compat as uuids
 from pydantic import SecretStr
 
 from streams import lake
+from streams.circles import object_ids
 from streams.commit import View
 from streams.ledger import Ledger
-from streams.records import object_ids
 from streams.settings import Settings
 from streams.topics import DETECTED
 from tests.examples import batch, circles, detected, message

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from streams.records import CIRCLE
+from streams.circles import CIRCLE
 
 CIRCLE_LAYOUT = struct.Struct("<16s8f")
 assert CIRCLE_LAYOUT.size == CIRCLE.itemsize

@@ -15,19 +15,11 @@ import uuid_utils.compat as uuids
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from streams import lake
+from streams.circles import CIRCLE, object_ids
 from streams.codec import Codec
 from streams.ledger import Ledger
 from streams.materialize import decoded, place
-from streams.records import (
-    CIRCLE,
-    CirclesDetected,
-    DeadLetterRetried,
-    ImageFailed,
-    ImageUploaded,
-    Record,
-    key_of,
-    object_ids,
-)
+from streams.records import CirclesDetected, DeadLetterRetried, ImageFailed, ImageUploaded, Record, key_of
 from streams.rows import unlisted_rows
 from streams.settings import Settings
 from streams.topics import LIBRDKAFKA, TOPICS, UPLOADED

@@ -11,7 +11,7 @@ from pathlib import Path
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from streams.records import ImageFailed, ImageUploaded
+from streams.records import ImageFailed, ImageUploaded, subject
 from streams.settings import Settings
 from streams.topics import DETECT_GROUP, DETECTED, FAILED, UPLOADED
 from tests.integration.conftest import Fresh
@@ -35,7 +35,7 @@ def stored(settings: Settings, count: int) -> list[ImageUploaded]:
 
 
 def images_of(settings: Settings) -> list[str]:
-    return [str(record.image_id) for record in read_all(settings, DETECTED)]
+    return [str(subject(record)) for record in read_all(settings, DETECTED)]
 
 
 def committed(settings: Settings) -> int:

@@ -17,12 +17,13 @@ from confluent_kafka import KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions
 
 from streams import lake
+from streams.circles import CIRCLE, object_ids
 from streams.codec import Codec
 from streams.commit import View, Writer
 from streams.errors import LogRemade, LogTruncated, StaleWriter
 from streams.ledger import Ledger, Offsets
 from streams.materialize import run
-from streams.records import CIRCLE, CirclesDetected, ImageUploaded, object_ids
+from streams.records import CirclesDetected, ImageUploaded
 from streams.settings import Settings
 from streams.topics import DETECTED, UPLOADED
 from streams.views import Message

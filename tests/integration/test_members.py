@@ -28,6 +28,7 @@ from tests.integration.conftest import Fresh
 from tests.integration.flow import ledger, produce, query, stages, uploaded, wait_until
 
 PARTITIONS = 4
+EVERY = PARTITIONS * len(TOPICS)
 
 
 class Member:
@@ -178,7 +179,7 @@ def test_two_materializers_share_the_log_and_hand_it_over(settings: Settings, fr
         more()
         wait_until(all_there)
         with stages(second, "materializer") as other:
-            wait_until(lambda: shares(settings) == [6, 6])
+            wait_until(lambda: shares(settings) == [EVERY // 2] * 2)
             more()
             wait_until(all_there)
             kill(first.pids()["materializer"], SIGKILL)  # started again, under its name
@@ -187,10 +188,10 @@ def test_two_materializers_share_the_log_and_hand_it_over(settings: Settings, fr
             asleep = other.pids()["materializer"]
             kill(asleep, SIGSTOP)
             more()
-            wait_until(lambda: shares(settings) == [12])
+            wait_until(lambda: shares(settings) == [EVERY])
             wait_until(all_there)
             kill(asleep, SIGCONT)
-            wait_until(lambda: shares(settings) == [6, 6])
+            wait_until(lambda: shares(settings) == [EVERY // 2] * 2)
             more()
             wait_until(all_there)
         more()

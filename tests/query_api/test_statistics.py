@@ -20,7 +20,8 @@ from query_api.statistics import OverTime, Radii, Scores, histogram
 from query_api.view.questions import Question
 from query_api.view.reading import View
 from streams import lake
-from streams.records import CirclesDetected, ImageFailed, ImageUploaded, Record, object_ids
+from streams.circles import object_ids
+from streams.records import CirclesDetected, ImageFailed, ImageUploaded, Record
 from streams.settings import Settings
 from tests.examples import MOMENT, circles, detected, failed, uploaded
 from tests.lakes import fresh

@@ -13,8 +13,9 @@ from uuid import UUID
 import numpy as np
 
 import schemas
+from streams.circles import CIRCLE
 from streams.codec import RECORDS
-from streams.records import CIRCLE, Record
+from streams.records import Record
 
 FOLDER = Path(schemas.__file__).parent
 FILES = sorted(FOLDER.glob("*.avsc"))

@@ -9,8 +9,9 @@ from uuid import uuid5
 import pytest
 
 from streams import errors
+from streams.circles import CIRCLE, object_ids
 from streams.codec import RECORDS, Codec
-from streams.records import CIRCLE, CirclesDetected, ImageFailed, dead_letter_id, object_ids
+from streams.records import CirclesDetected, ImageFailed, dead_letter_id
 from streams.schemas import block_dtype, read_schemas
 from tests.examples import values
 from tests.schemas.examples import FILES, FOLDER, document, record_of, versions

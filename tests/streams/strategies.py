@@ -4,26 +4,47 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from itertools import pairwise
+from typing import get_args
 from uuid import UUID
 
 import hypothesis.strategies as st
 import numpy as np
 from hypothesis import HealthCheck, settings
 
+from streams.circles import CIRCLE, Circles
 from streams.errors import InvalidRecord
 from streams.records import (
-    CIRCLE,
     CONTENT_TYPES,
-    Circles,
     CirclesDetected,
     DeadLetterRetried,
     ImageFailed,
     ImageUploaded,
     Record,
 )
-from streams.topics import DETECTED, FAILED, TOPICS, UPLOADED, Topic
+from streams.reevaluation import (
+    DrawnAs,
+    ImageAnnotated,
+    ImageNotReplayed,
+    ModelPromoted,
+    ReplayChanged,
+    ReplayRequested,
+    State,
+)
+from streams.topics import ANNOTATED, DETECTED, FAILED, PROMOTED, REPLAYS, TOPICS, UPLOADED, Topic
 from streams.views import Message
-from tests.examples import circles, detected, failed, message, retried, uploaded
+from tests.examples import (
+    annotated,
+    circles,
+    detected,
+    failed,
+    message,
+    not_replayed,
+    promoted,
+    replay,
+    replay_changed,
+    retried,
+    uploaded,
+)
 
 law = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 """How often a law is tried; no deadline, as other work on the machine is no failure."""
@@ -110,7 +131,83 @@ RETRIES = st.builds(
 )
 
 
-RECORDS: st.SearchStrategy[Record] = st.one_of(UPLOADS, DETECTIONS, FAILURES, RETRIES)
+ANNOTATIONS = st.builds(
+    ImageAnnotated,
+    annotation_id=UUIDS,
+    image_id=UUIDS,
+    project_id=TEXT,
+    annotator=TEXT,
+    annotated_at=TIMES,
+    model_name=st.none() | TEXT,
+    model_version=st.none() | TEXT,
+    drawn_as=st.sampled_from(get_args(DrawnAs)),
+    circles=circle_blocks(),
+)
+
+
+@st.composite
+def replays(draw: st.DrawFn) -> ReplayRequested:
+    ranges = [sorted(pair) for pair in draw(st.lists(st.tuples(LONGS, LONGS), max_size=3))]
+    return ReplayRequested(
+        replay_id=draw(UUIDS),
+        model_name=draw(TEXT),
+        model_version=draw(TEXT),
+        project_id=draw(st.none() | TEXT),
+        source_id=draw(st.none() | TEXT),
+        since=draw(st.none() | TIMES),
+        until=draw(st.none() | TIMES),
+        images=draw(st.none() | st.lists(UUIDS, max_size=3).map(tuple)),
+        sample=draw(st.none() | LONGS.filter(bool)),
+        annotated=draw(st.booleans()),
+        calls_at_once=draw(st.integers(1, 256)),
+        begins=tuple(begin for begin, _ in ranges),
+        ends=tuple(end for _, end in ranges),
+        requested_by=draw(TEXT),
+        requested_at=draw(TIMES),
+    )
+
+
+REPLAY_CHANGES = st.builds(
+    ReplayChanged,
+    change_id=UUIDS,
+    replay_id=UUIDS,
+    state=st.sampled_from(get_args(State)),
+    reason=TEXT,
+    changed_by=TEXT,
+    changed_at=TIMES,
+)
+
+
+NOT_REPLAYED = st.builds(
+    ImageNotReplayed,
+    event_id=UUIDS,
+    replay_id=UUIDS,
+    image_id=UUIDS,
+    error=TEXT,
+    reason=TEXT,
+    source_partition=INTS,
+    source_offset=LONGS,
+    failed_at=TIMES,
+)
+
+
+PROMOTIONS = st.builds(
+    ModelPromoted,
+    promotion_id=UUIDS,
+    model_name=TEXT,
+    model_version=TEXT,
+    previous_name=TEXT,
+    previous_version=TEXT,
+    back=st.booleans(),
+    evidence=TEXT,
+    promoted_by=TEXT,
+    promoted_at=TIMES,
+)
+
+
+RECORDS: st.SearchStrategy[Record] = st.one_of(
+    UPLOADS, DETECTIONS, FAILURES, RETRIES, ANNOTATIONS, replays(), REPLAY_CHANGES, NOT_REPLAYED, PROMOTIONS
+)
 
 FEW = st.integers(0, 2)
 """So few keys that a log has many messages of one."""
@@ -119,7 +216,7 @@ FEW = st.integers(0, 2)
 @st.composite
 def contents(draw: st.DrawFn) -> tuple[Record | InvalidRecord, Topic]:
     """What a message holds, and its topic; messages of one key differ."""
-    kind, key, nonce = draw(st.sampled_from("udfri")), UUID(int=draw(FEW)), draw(FEW)
+    kind, key, nonce = draw(st.sampled_from("udfraxcnpi")), UUID(int=draw(FEW)), draw(FEW)
     match kind:
         case "u":
             return uploaded(image_id=key, source_id=str(nonce)), UPLOADED
@@ -130,6 +227,16 @@ def contents(draw: st.DrawFn) -> tuple[Record | InvalidRecord, Topic]:
             return failed(dead_letter_id=key, reason=str(nonce)), FAILED
         case "r":
             return retried(dead_letter_id=key, image_id=UUID(int=nonce)), FAILED
+        case "a":
+            return annotated(annotation_id=key, annotator=str(nonce), circles=circles(nonce)), ANNOTATED
+        case "x":
+            return replay(replay_id=key, requested_by=str(nonce)), REPLAYS
+        case "c":
+            return replay_changed(change_id=key, reason=str(nonce)), REPLAYS
+        case "n":
+            return not_replayed(event_id=key, reason=str(nonce)), REPLAYS
+        case "p":
+            return promoted(promotion_id=key, evidence=str(nonce)), PROMOTED
         case _:
             return InvalidRecord(str(nonce)), draw(st.sampled_from(TOPICS))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import fields
 from typing import Any
 
 import fastavro
@@ -11,16 +12,35 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from streams.codec import SINGLE_OBJECT, Codec, to_avro
+from streams.avro import to_avro
+from streams.circles import CIRCLE, Circles
+from streams.codec import SINGLE_OBJECT, Codec
 from streams.errors import InvalidRecord
 from streams.headers import cloud_event_headers
-from streams.records import CIRCLE, Circles, CirclesDetected, ImageUploaded, Record
+from streams.records import CirclesDetected, ImageUploaded, Record
+from streams.reevaluation import ImageAnnotated
 from streams.schemas import read_schemas
-from tests.examples import circles, detected, failed, retried, uploaded, values
+from tests.examples import (
+    IMAGE_ID,
+    annotated,
+    circles,
+    detected,
+    failed,
+    not_replayed,
+    promoted,
+    replay,
+    replay_changed,
+    retried,
+    uploaded,
+    values,
+)
 from tests.streams.strategies import RECORDS, circle_blocks, law
 
 CODEC = Codec()
-EXAMPLES = [uploaded(), detected(), failed(key=b"k", headers=(("a", b"b"),)), retried()]
+EXAMPLES = [
+    uploaded(), detected(), failed(key=b"k", headers=(("a", b"b"),)), retried(), annotated(), replay(),
+    replay(images=(IMAGE_ID,)), replay_changed(), not_replayed(), promoted(),
+]  # fmt: skip
 
 
 def by_fastavro(record: Record) -> bytes:
@@ -28,7 +48,7 @@ def by_fastavro(record: Record) -> bytes:
     schema = read_schemas()[type(record).__name__][-1]
     body = io.BytesIO()
     rows = {}
-    if isinstance(record, CirclesDetected):
+    if isinstance(record, CirclesDetected | ImageAnnotated):
         names = CIRCLE.names or ()
         rows = {"circles": [dict(zip(names, row.tolist(), strict=True)) for row in record.circles]}
     fastavro.schemaless_writer(body, schema.full, to_avro(record) | rows)
@@ -173,7 +193,7 @@ def test_a_circle_that_cannot_be_is_invalid_also_when_its_bytes_are_well_formed(
 @pytest.mark.parametrize("record", EXAMPLES, ids=lambda r: type(r).__name__)
 def test_headers_are_those_of_the_cloud_events_kafka_binding(record: Record) -> None:
     headers = dict(cloud_event_headers(record, b"00-trace"))
-    event_id = getattr(record, "event_id", None) or record.dead_letter_id  # type: ignore[union-attr]
+    event_id = getattr(record, fields(record)[0].name)
     assert headers == {
         "ce_specversion": b"1.0",
         "ce_id": str(event_id).encode(),

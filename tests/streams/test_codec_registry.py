@@ -13,9 +13,11 @@ import pytest
 from confluent_kafka.schema_registry import Schema as RegisteredSchema
 from confluent_kafka.schema_registry import SchemaRegistryClient, SchemaRegistryError
 
-from streams.codec import Codec, to_avro
+from streams.avro import to_avro
+from streams.circles import CIRCLE, Circles
+from streams.codec import Codec
 from streams.errors import InvalidRecord, RegistryUnavailable
-from streams.records import CIRCLE, Circles, CirclesDetected, Record
+from streams.records import CirclesDetected, Record
 from streams.schemas import read_schemas
 from tests.examples import circles, detected, failed, retried, uploaded, values
 

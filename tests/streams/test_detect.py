@@ -15,11 +15,12 @@ import numpy as np
 import orjson
 import pytest
 
+from streams.circles import object_ids
 from streams.codec import Codec
 from streams.detect import MOST_FAILED_CALLS, Detector, header_pairs
 from streams.gate import Stopping
 from streams.model import KServeModel
-from streams.records import CirclesDetected, ImageFailed, ImageUploaded, dead_letter_id, key_of, object_ids
+from streams.records import CirclesDetected, ImageFailed, ImageUploaded, dead_letter_id, key_of
 from streams.settings import Settings
 from streams.store import Store
 from streams.topics import UPLOADED

@@ -9,10 +9,10 @@ import orjson
 import pytest
 from hypothesis import example, given
 
+from streams.circles import CIRCLE, invalid_circles
 from streams.errors import InvalidModelAnswer
 from streams.kserve import MAX_CIRCLES
 from streams.kserve_v1 import parse_predictions
-from streams.records import CIRCLE, invalid_circles
 from tests.streams.strategies import law
 from tests.streams.test_model import prediction
 

@@ -11,10 +11,10 @@ import orjson
 import pytest
 from hypothesis import given
 
+from streams.circles import CIRCLE, invalid_circles
 from streams.errors import InvalidModelAnswer
 from streams.kserve import MAX_CIRCLES, Said
 from streams.kserve_v2 import COLUMNS, JSON_LENGTH, MOST_VERSION, read, request
-from streams.records import CIRCLE, invalid_circles
 from tests.streams.strategies import law
 
 ROW = (30.0, 40.5, 20.0, 0.5, 10.0, 20.5, 50.0, 60.5, 20.0, 20.0, 0.0)

@@ -11,18 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 
+from streams.circles import CIRCLE, invalid_circles, object_ids
 from streams.codec import Codec
 from streams.errors import InvalidRecord
-from streams.records import (
-    CIRCLE,
-    MOST_KEPT_BYTES,
-    dead_letter,
-    dead_letter_id,
-    image_id_of,
-    invalid_circles,
-    key_of,
-    object_ids,
-)
+from streams.records import MOST_KEPT_BYTES, dead_letter, dead_letter_id, image_id_of, key_of
 from streams.topics import FAILED
 from tests.examples import IMAGE_ID, MOMENT, circles, detected, failed, message, retried, uploaded
 from tests.streams.strategies import law

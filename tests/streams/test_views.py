@@ -10,8 +10,10 @@ from typing import Any
 import hypothesis.strategies as st
 from hypothesis import given
 
+from streams.circles import CIRCLE
 from streams.errors import InvalidRecord
-from streams.records import CIRCLE, CirclesDetected, ImageUploaded, dead_letter_id
+from streams.kept import KEPT
+from streams.records import CirclesDetected, ImageUploaded, dead_letter_id
 from streams.rows import Headers, pack_headers, unpack_headers
 from streams.topics import DETECTED, TOPICS, UPLOADED
 from streams.views import STAGE, Keys, Message, Rows, fold, keys
@@ -31,8 +33,7 @@ def keys_of_rows(rows: Rows) -> Keys:
         detections={
             (i.bytes, *m) for i, *m in column("detections", "image_id", "model_name", "model_version")
         },
-        failures=column("failures", "dead_letter_id"),
-        retries=column("retries", "dead_letter_id"),
+        kept={kept.table: column(kept.table, kept.id) for kept in KEPT.values() if kept.table in rows},
         unlisted=dict.fromkeys(column("unlisted", "log_partition", "log_offset")),
     )
 
@@ -46,8 +47,7 @@ def folded(cut: Sequence[Sequence[Message]]) -> Tables:
             Keys(
                 {i: have.images[i] for i in wanted.images.keys() & have.images.keys()},
                 wanted.detections & have.detections,
-                wanted.failures & have.failures,
-                wanted.retries & have.retries,
+                {table: ids & have.kept.get(table, set()) for table, ids in wanted.kept.items()},
                 dict.fromkeys(wanted.unlisted.keys() & have.unlisted.keys()),
             ),
             batch(part),
@@ -57,8 +57,8 @@ def folded(cut: Sequence[Sequence[Message]]) -> Tables:
         new = keys_of_rows(rows)
         have.images |= new.images
         have.detections |= new.detections
-        have.failures |= new.failures
-        have.retries |= new.retries
+        for table, ids in new.kept.items():
+            have.kept.setdefault(table, set()).update(ids)
         have.unlisted |= new.unlisted
     return dict(tables)
 

@@ -20,7 +20,8 @@ from query_api.sql.asking import MOST_BYTES, Asking
 from query_api.stopping import Stopping
 from query_api.view.reading import View
 from streams import lake
-from streams.records import Record, object_ids
+from streams.circles import object_ids
+from streams.records import Record
 from streams.settings import Settings
 from tests.examples import MOMENT, circles, detected, failed, retried, uploaded
 from tests.lakes import fresh

@@ -20,10 +20,11 @@ from query_api.view.commits import Gone
 from query_api.view.relations import of_lake
 from query_api.view.window import Window
 from streams import lake
+from streams.circles import object_ids
 from streams.commit import View
 from streams.ledger import Ledger
 from streams.maintenance import maintenance
-from streams.records import DeadLetterRetried, ImageUploaded, Record, object_ids
+from streams.records import CirclesDetected, ImageFailed, ImageUploaded, Record, subject
 from streams.settings import Settings
 from streams.topics import TOPICS
 from tests.examples import MOMENT, batch, circles, detected, failed, message, retried, topic_of, uploaded
@@ -69,8 +70,8 @@ def some_log(pick: random.Random, images: int) -> list[Record]:
     places = {r.image_id: n for n, r in enumerate(r for r in records if isinstance(r, ImageUploaded))}
     return [
         r
-        if isinstance(r, ImageUploaded | DeadLetterRetried)
-        else replace(r, source_partition=0, source_offset=places[r.image_id or UUID(int=0)])
+        if not isinstance(r, CirclesDetected | ImageFailed)
+        else replace(r, source_partition=0, source_offset=places[subject(r)])
         for r in records
     ]
 
