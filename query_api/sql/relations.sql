@@ -1,7 +1,6 @@
 -- `images` and `circles` as queries in SQL see them: the rows of view/relations.sql, but in plain joins. What that has
 -- MATERIALIZED serves a page of few images; here it kept conditions from being pushed down, and of a million images
 -- 512 MB were not enough to count them. `{own}` is a condition on the columns of lake.images.
--- Of detections of one instant the later model name and version is the newest.
 
 -- name: images
 SELECT image_id, project_id, source_id, uri, sha256, content_type, width, height, size_bytes, captured_at, uploaded_at,
@@ -11,8 +10,12 @@ SELECT image_id, project_id, source_id, uri, sha256, content_type, width, height
 FROM lake.images
 LEFT JOIN (
     SELECT image_id, max_by({'name': model_name, 'version': model_version, 'circles': circle_count,
-                             'latency': latency_ms, 'at': detected_at}, (detected_at, model_name, model_version)) AS d
-    FROM lake.detections GROUP BY image_id) AS detected USING (image_id)
+                             'latency': latency_ms, 'at': detected_at},
+                            (coalesce(place, -1), detected_at, model_name, model_version)) AS d
+    FROM lake.detections LEFT JOIN (SELECT model_name, model_version, max(log_offset) AS place
+                                    FROM lake.promotions GROUP BY ALL) AS promoted USING (model_name, model_version)
+    WHERE replay_id IS NULL OR place IS NOT NULL
+    GROUP BY image_id) AS detected USING (image_id)
 LEFT JOIN (
     SELECT image_id, max_by({'id': dead_letter_id, 'stage': stage, 'error': error, 'reason': reason, 'at': failed_at},
                             (failed_at, dead_letter_id)) AS f

@@ -104,7 +104,8 @@ def _rows(delta: Delta) -> Iterator[tuple[int, int, bytes, tuple[Any, ...], dict
         if table := delta.tables.get(TABLES[kind]):
             snapshots = delta.snapshots[TABLES[kind]]
             for snapshot, row in zip(snapshots, table.to_pylist(), strict=True):
-                if row["image_id"]:  # a dead letter may be of no image
+                # A dead letter may be of no image; what a replay finds is no news of the image.
+                if row["image_id"] and not row.get("replay_id"):
                     letter = row["dead_letter_id"].bytes if kind == "failed" else b""
                     further = (row.get("model_name", ""), row.get("model_version", ""), letter)
                     yield snapshot, number, row["image_id"].bytes, further, row

@@ -28,12 +28,15 @@ COLUMNS = {
         "image_id, project_id, source_id, uri, sha256, content_type, width, height, size_bytes, captured_at,"
         " uploaded_at, attributes"
     ),
-    "detections": "image_id, project_id, model_name, model_version, circle_count, latency_ms, detected_at",
+    "detections": (
+        "image_id, project_id, model_name, model_version, circle_count, latency_ms, detected_at, replay_id"
+    ),
     "objects": (
         "image_id, object_id, model_name, model_version, x, y, radius, score, x_min, y_min, x_max, y_max"
     ),
     "failures": "dead_letter_id, image_id, project_id, stage, error, reason, failed_at",
     "retries": "dead_letter_id, image_id",
+    "promotions": "model_name, model_version, log_offset",
 }
 """What is followed of each table."""
 TOLD = ("images", "detections", "failures")

@@ -22,7 +22,7 @@ _HEADER = np.dtype([("kind", "<u4"), ("micros", "<i8")])
 _HEADER_LAYOUT = struct.Struct("<Iq")
 _PENDING = _HEADER_LAYOUT.pack(0, 0)
 Rank = tuple[int, str, str]
-"""What orders an image's detections: microseconds since 1970, model name, version."""
+"""What orders an image's detections but for promotions: microseconds since 1970, model name, version."""
 
 
 class Kind(NamedTuple):

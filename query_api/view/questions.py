@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from query_api.view.relations import of_lake
+from query_api.view.relations import SERVED, of_lake
 from streams.statements import read_statements
 
 QUERIES = read_statements("query_api", "view/queries.sql")
@@ -67,7 +67,7 @@ class Question:
     def of_lake(self, candidates: int | None, snapshot: int | None) -> str:
         """Its text over the lake, as of a snapshot, made of at most so many images that may answer it."""
         most = f"ORDER BY {NEWEST_FIRST} LIMIT {candidates:d}" if candidates else ""
-        relations = of_lake(_all(self.own), most, _all(self.model), snapshot)
+        relations = of_lake(_all(self.own), most, _all(self.model) if self.model else SERVED, snapshot)
         return f"{relations} {self._text(_all((*self.outcome, *self.model)))}"
 
     def _text(self, conditions: str) -> str:

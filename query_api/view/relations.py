@@ -7,10 +7,14 @@ import re
 from streams.statements import read_statements
 
 _LAKE = read_statements("query_api", "view/relations.sql")["lake"]
-_TABLE = re.compile(r"\blake\.(images|detections|objects|failures|retries)\b")
+_TABLE = re.compile(r"\blake\.(images|detections|objects|failures|retries|promotions)\b")
 
 
-def of_lake(own: str = "true", most: str = "", model: str = "true", snapshot: int | None = None) -> str:
+SERVED = "(replay_id IS NULL OR place IS NOT NULL)"
+"""The detections that count where no model is asked for."""
+
+
+def of_lake(own: str = "true", most: str = "", model: str = SERVED, snapshot: int | None = None) -> str:
     """Common table expressions `images` and `circles`, to be put before a query.
 
     own: a condition on columns of `lake.images`; most: an ORDER BY and a LIMIT of them; model: a

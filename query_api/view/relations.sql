@@ -1,17 +1,20 @@
--- What queries read: `images`, each with its newest detection and its newest open failure, and `circles`, those of
--- the newest detections. In the window both are tables; of the lake they are made for each query, of the images
+-- What queries read: `images`, each with its served detection and its newest open failure, and `circles`, those of
+-- the served detections. In the window both are tables; of the lake they are made for each query, of the images
 -- that are candidates: `{own}` are conditions on the columns of lake.images, `{most}` how many at most, `{model}`
--- conditions on the detections that count.
--- Of detections of one instant the later model name and version is the newest.
+-- conditions on the detections that count, else those of replays only where their version was promoted.
+-- Served is the detection of the version that was promoted last; of versions that never were, the newest one; of one
+-- instant that of the later model name and version.
 
 -- name: lake
 WITH candidate AS MATERIALIZED (
     SELECT * FROM lake.images WHERE {own} {most}),
 within AS MATERIALIZED (SELECT min(image_id) AS low, max(image_id) AS high FROM candidate),
+promoted AS (SELECT model_name, model_version, max(log_offset) AS place FROM lake.promotions GROUP BY ALL),
 detected AS (
     SELECT image_id, max_by({'name': model_name, 'version': model_version, 'circles': circle_count,
-                             'latency': latency_ms, 'at': detected_at}, (detected_at, model_name, model_version)) AS d
-    FROM lake.detections
+                             'latency': latency_ms, 'at': detected_at},
+                            (coalesce(place, -1), detected_at, model_name, model_version)) AS d
+    FROM lake.detections LEFT JOIN promoted USING (model_name, model_version)
     WHERE image_id BETWEEN (SELECT low FROM within) AND (SELECT high FROM within)
       AND image_id IN (SELECT image_id FROM candidate) AND {model}
     GROUP BY image_id),

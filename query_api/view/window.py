@@ -15,9 +15,10 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from query_api.view.commits import Delta, Position
-from query_api.view.newest import Newest, Rank, best_first, ids, micros_of
+from query_api.view.commits import Delta, Gone, Position
+from query_api.view.newest import Newest, best_first, ids, micros_of
 from query_api.view.relations import of_lake
+from query_api.view.served import Placed, Served, versions
 from query_api.view.times import STEP, Times
 from streams import lake
 from streams.statements import read_statements
@@ -35,7 +36,7 @@ class Window:
     """Tables and packed circles of a generation at a snapshot. One thread changes it, any may read.
 
     since: it has all images uploaded then or later; None: all there are. one_model: no image has a second
-    detection, so what is asked of one model can be answered from the newest ones.
+    detection, so what is asked of one model can be answered from the served ones.
     """
 
     def __init__(self, generation: str, most_images: int, connection: duckdb.DuckDBPyConnection) -> None:
@@ -46,6 +47,7 @@ class Window:
         self.newest = Newest()
         self.times = Times()
         self._most = most_images
+        self._served = Served({})
         self._ahead: set[bytes] = set()
         self._idle: list[duckdb.DuckDBPyConnection] = []  # here, so that they go with the window
         self._connection = connection
@@ -80,6 +82,8 @@ class Window:
         own = self._writing
         own.execute("BEGIN")
         snapshot = lake.snapshot(own)
+        promoted = own.execute(STATEMENTS["promoted"]).fetchall()
+        self._served = Served({(name, version): place for name, version, place in promoted})
         ((since, count),) = own.execute(STATEMENTS["since"], {"most": self._most}).fetchall()
         self.since = since if count >= self._most else None
         recent = of_lake("uploaded_at >= $since" if self.since else "true")
@@ -125,7 +129,9 @@ class Window:
         }
 
     def apply(self, delta: Delta) -> None:
-        """Add what commits added, all of it at once for those who read. Raises duckdb.Error."""
+        """Add what commits added, all of it at once for those who read. Raises duckdb.Error, Gone."""
+        if "promotions" in delta.tables:
+            raise Gone("another version is served now")
         self._writing.execute("BEGIN")
         if "images" in delta.tables:
             self._add_images(delta.tables["images"])
@@ -149,6 +155,9 @@ class Window:
             self._ahead -= set(ids(new["image_id"]).tolist())
 
     def _add_detections(self, detections: pa.Table, objects: pa.Table | None) -> None:
+        served = detections.filter(self._served.may_be(detections, self.newest))
+        self.one_model &= served.num_rows == detections.num_rows
+        detections = served
         self._add_ahead(detections)
         newest, replaced = self._newest_of(detections)
         self.one_model &= len(newest) == detections.num_rows and not replaced
@@ -170,11 +179,16 @@ class Window:
     def _newest_of(self, detections: pa.Table) -> tuple[list[int], list[UUID]]:
         """The rows that are newer than what their images have, one an image; which images had another."""
         images = ids(detections["image_id"]).tolist()
-        models = (detections[name].to_pylist() for name in ("model_name", "model_version"))
-        best: dict[bytes, tuple[Rank, int]] = {}
-        ranks: Iterator[Rank] = zip(micros_of(detections), *models, strict=True)
-        for row, (image_id, rank) in enumerate(zip(images, ranks, strict=True)):
-            before = best[image_id][0] if image_id in best else self.newest.rank(image_id)
+        best: dict[bytes, tuple[Placed, int]] = {}
+        ranks = zip(micros_of(detections), versions(detections), strict=True)
+        for row, (image_id, (micros, version)) in enumerate(zip(images, ranks, strict=True)):
+            rank = self._served.placed((micros, *version))
+            if image_id in best:
+                before = best[image_id][0]
+            elif there := self.newest.rank(image_id):
+                before = self._served.placed(there)
+            else:
+                before = None
             if before is None or before < rank:
                 best[image_id] = rank, row
         replaced = [UUID(bytes=image_id) for image_id in best if self.newest.rank(image_id)]

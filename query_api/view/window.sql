@@ -43,6 +43,10 @@ SELECT min(image_id), max(image_id) FROM
     (SELECT image_id, ntile($parts) OVER (ORDER BY image_id) AS part FROM images WHERE detected_at IS NOT NULL)
 GROUP BY part;
 
+-- name: promoted
+-- The place of each promotion's version among all of them.
+SELECT model_name, model_version, max(log_offset) FROM lake.promotions GROUP BY ALL;
+
 -- name: pending
 SELECT image_id FROM images WHERE detected_at IS NULL;
 
@@ -53,7 +57,7 @@ WHERE detected_at IS NOT NULL AND image_id BETWEEN $first AND $last;
 -- name: detections_ahead
 -- Detections whose images are not there yet, as their uploads are not folded: they are further on the log.
 WITH folded AS (SELECT unnest($partitions) AS source_partition, unnest($offsets) AS next_offset)
-SELECT image_id, project_id, model_name, model_version, circle_count, latency_ms, detected_at
+SELECT image_id, project_id, model_name, model_version, circle_count, latency_ms, detected_at, replay_id
 FROM lake.detections LEFT JOIN folded USING (source_partition)
 WHERE source_offset >= list_min($offsets) AND source_offset >= coalesce(next_offset, 0);
 

@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -27,7 +27,18 @@ from streams.maintenance import maintenance
 from streams.records import CirclesDetected, ImageFailed, ImageUploaded, Record, subject
 from streams.settings import Settings
 from streams.topics import TOPICS
-from tests.examples import MOMENT, batch, circles, detected, failed, message, retried, topic_of, uploaded
+from tests.examples import (
+    MOMENT,
+    batch,
+    circles,
+    detected,
+    failed,
+    message,
+    promoted,
+    retried,
+    topic_of,
+    uploaded,
+)
 from tests.lakes import fresh
 from tests.query_api.view.windows import MOST, follow, following, loaded
 
@@ -49,17 +60,8 @@ def some_log(pick: random.Random, images: int) -> list[Record]:
         at = MOMENT + number * SECOND
         source = pick.choice(["a", "b", ""])
         records.append(uploaded(image_id=image_id, source_id=source, uploaded_at=at, project_id="p"))
-        for version in pick.choice([(), ("1",), ("1",), ("1",), ("2", "1"), ("1", "2", "3")]):
-            found = circles(pick.randrange(4))
-            of = object_ids(image_id, "circles", version, len(found))
-            found["object_id"] = np.array([object_id.bytes for object_id in of], "V16")
-            found["score"] = [pick.random() for _ in found]
-            records.append(
-                detected(
-                    image_id=image_id, model_version=version, circles=found, project_id="p",
-                    detected_at=at + pick.choice([1, 2, 2, 3]) * SECOND,
-                )
-            )  # fmt: skip
+        versions = pick.choice([(), ("1",), ("1",), ("1",), ("2", "1"), ("1", "2", "3")])
+        records += [some_detection(pick, image_id, version, at) for version in versions]
         for _ in range(pick.choice([0, 0, 0, 1, 2])):
             letter = uuids.uuid4()
             when = at + pick.choice([1, 2]) * SECOND
@@ -74,6 +76,34 @@ def some_log(pick: random.Random, images: int) -> list[Record]:
         else replace(r, source_partition=0, source_offset=places[subject(r)])
         for r in records
     ]
+
+
+def some_detection(pick: random.Random, image_id: UUID, version: str, at: datetime, **more: Any) -> Record:
+    found = circles(pick.randrange(4))
+    of = object_ids(image_id, "circles", version, len(found))
+    found["object_id"] = np.array([object_id.bytes for object_id in of], "V16")
+    found["score"] = [pick.random() for _ in found]
+    return detected(
+        image_id=image_id, model_version=version, circles=found, project_id="p",
+        detected_at=at + pick.choice([1, 2, 2, 3]) * SECOND, **more,
+    )  # fmt: skip
+
+
+def re_evaluated(pick: random.Random, log: list[Record]) -> list[Record]:
+    """The same with detections of replays, each behind its image, and promotions."""
+    longer = list(log)
+    for offset, image in enumerate(record for record in log if isinstance(record, ImageUploaded)):
+        for version in pick.choice([(), (), ("4",), ("5", "4")]):
+            behind = longer.index(image) + 1
+            again = some_detection(
+                pick, image.image_id, version, image.uploaded_at,
+                replay_id=uuids.uuid7(), source_partition=0, source_offset=offset,
+            )  # fmt: skip
+            longer.insert(pick.randint(behind, len(longer)), again)
+    for version in pick.choices("12345", k=2):
+        place = pick.randint(0, len(longer))
+        longer.insert(place, promoted(promotion_id=uuids.uuid7(), model_version=version))
+    return longer
 
 
 class Fold:
@@ -129,10 +159,10 @@ def check(settings: Settings, window: Window) -> None:
         assert not window.one_model or not rows(view, several, {})
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(6))
 def test_it_says_what_the_lake_says(settings: Settings, seed: int) -> None:
     pick = random.Random(seed)
-    log = some_log(pick, 40)
+    log = re_evaluated(pick, some_log(pick, 40))
     most = pick.choice([10, 25, MOST])
     window = loaded(settings, most)
     with (
@@ -150,10 +180,30 @@ def test_it_says_what_the_lake_says(settings: Settings, seed: int) -> None:
                 list(upkeep.flush(1))
             if pick.random() < 0.3:
                 list(upkeep.merge())
-            follow(commits, window)
+            try:
+                follow(commits, window)
+            except Gone:
+                window = loaded(settings, most)
             check(settings, window)
             if pick.random() < 0.3:
                 check(settings, loaded(settings, pick.choice([5, MOST])))
+
+
+def test_what_a_replay_finds_is_served_once_its_version_is_promoted(settings: Settings) -> None:
+    image_id, window = uuids.uuid7(), loaded(settings)
+    with following(settings) as commits, folding(settings) as fold:
+        image = {"image_id": image_id, "project_id": "p"}
+        fold.commit([uploaded(**image), detected(**image, circles=circles(1))])
+        fold.commit([detected(**image, model_version="2", circles=circles(3), replay_id=uuids.uuid7())])
+        follow(commits, window)
+        assert len(window.newest.get(image_id) or ()) == 1
+        fold.commit([promoted(model_version="2")])
+        with pytest.raises(Gone, match="another version"):
+            follow(commits, window)
+        assert len(loaded(settings).newest.get(image_id) or ()) == 3
+        back = promoted(promotion_id=uuids.uuid7(), model_version="1", previous_version="2", back=True)
+        fold.commit([back])
+        assert len(loaded(settings).newest.get(image_id) or ()) == 1
 
 
 def test_rows_that_were_flushed_before_they_were_followed_are_not_missed(settings: Settings) -> None:
