@@ -5,19 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
-from confluent_kafka import KafkaException, Producer
-
 from streams import lake
-from streams.codec import Codec
-from streams.errors import LogUnavailable
-from streams.headers import cloud_event_headers
-from streams.records import DeadLetterRetried, key_of
+from streams.emit import Outgoing, emit, put
+from streams.records import DeadLetterRetried
 from streams.rows import Headers, unpack_headers
 from streams.settings import Settings
-from streams.topics import FAILED, LIBRDKAFKA
 
 MOST = 1000
 """Dead letters looked at in one call."""
@@ -69,31 +63,16 @@ def retry(settings: Settings, letters: Sequence[DeadLetter]) -> None:
     for letter in letters:
         if not letter.message_value:
             raise ValueError(f"dead letter {letter.dead_letter_id} holds no message: {letter.reason}")
-    codec = Codec.from_url(settings.schema_registry_url)
-    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers, **LIBRDKAFKA})
-    for letter in letters:
-        _send(producer, letter.source_topic, letter.message_key, letter.message_value, list(letter.headers))
-    _flush(producer)
-    for letter in letters:
-        record = DeadLetterRetried(
-            dead_letter_id=letter.dead_letter_id, image_id=letter.image_id, retried_at=datetime.now(UTC)
-        )
-        _send(producer, FAILED.name, key_of(record), codec.encode(record), cloud_event_headers(record))
-    _flush(producer)
-
-
-def _send(producer: Producer, topic: str, key: bytes | None, value: bytes | None, headers: Any) -> None:
-    def acknowledged(error: Any, _: Any) -> None:
-        if error is not None:
-            raise KafkaException(error)
-
-    producer.produce(topic, value, key, headers=headers, on_delivery=acknowledged)
-
-
-def _flush(producer: Producer) -> None:
-    try:
-        left = producer.flush(30)
-    except KafkaException as error:
-        raise LogUnavailable(f"Kafka does not acknowledge: {error}") from error
-    if left:
-        raise LogUnavailable(f"Kafka did not acknowledge {left} messages within 30 s")
+    originals = [
+        Outgoing(letter.source_topic, letter.message_key, letter.message_value, list(letter.headers))
+        for letter in letters
+    ]
+    put(settings, originals)
+    now = datetime.now(UTC)
+    emit(
+        settings,
+        [
+            DeadLetterRetried(dead_letter_id=letter.dead_letter_id, image_id=letter.image_id, retried_at=now)
+            for letter in letters
+        ],
+    )

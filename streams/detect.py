@@ -10,22 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid5
 
 import faust
 import mode
-import numpy as np
 
-from streams.circles import object_ids
 from streams.codec import Codec
-from streams.errors import ModelRefuses, ModelUnavailable, RegistryUnavailable, StoreUnavailable
-from streams.gate import Gate, Stopping
+from streams.errors import RegistryUnavailable
+from streams.gate import Stopping
 from streams.headers import cloud_event_headers
-from streams.model import Answer, DummyModel, KServeModel, Model
+from streams.model import DummyModel, KServeModel, Model
+from streams.outcome import Detector, detected
 from streams.process import announce_ready, configure_logging
 from streams.records import CirclesDetected, ImageFailed, ImageUploaded, dead_letter, key_of
 from streams.settings import Settings
@@ -33,29 +30,7 @@ from streams.store import Store
 from streams.topics import DETECT_GROUP, DETECTED, FAILED, UPLOADED, Topic
 
 STAGE = "detect"
-MOST_FAILED_CALLS = 5
-"""Of one image, each after the model had been ready again: then the image itself is what breaks it."""
 log = logging.getLogger("streams.detect")
-
-
-def detected(uploaded: ImageUploaded, answer: Answer, partition: int, offset: int) -> CirclesDetected:
-    """The event for a model's answer; its ids are the same at every redelivery."""
-    name, version = answer.model_name, answer.model_version
-    circles = answer.circles.copy()
-    ids = object_ids(uploaded.image_id, name, version, len(circles))
-    circles["object_id"] = np.array([i.bytes for i in ids], "V16")
-    return CirclesDetected(
-        event_id=uuid5(uploaded.image_id, f"{name}:{version}"),
-        image_id=uploaded.image_id,
-        project_id=uploaded.project_id,
-        model_name=name,
-        model_version=version,
-        latency_ms=answer.latency_ms,
-        detected_at=datetime.now(UTC),
-        source_partition=partition,
-        source_offset=offset,
-        circles=circles,
-    )
 
 
 def header_pairs(message: Any) -> tuple[tuple[str, bytes | None], ...]:
@@ -64,69 +39,22 @@ def header_pairs(message: Any) -> tuple[tuple[str, bytes | None], ...]:
     return tuple(headers.items() if isinstance(headers, dict) else headers)
 
 
-class Detector:
-    """Takes one message to its outcome, waiting as long as the model or the store is away."""
-
-    def __init__(
-        self, settings: Settings, codec: Codec, store: Store, model: Model, stopping: Callable[[], bool]
-    ) -> None:
-        self._codec = codec
-        self._store = store
-        self._model = model
-        self._calls = asyncio.Semaphore(settings.model_concurrency)
-        self._suspect = asyncio.Lock()
-        self._model_gate = Gate("the model server", model.ready, stopping)
-        self._store_gate = Gate("object storage", store.ready, stopping)
-
-    async def outcome(self, message: Any) -> CirclesDetected | ImageFailed:
-        """The result or the dead letter of a message. Raises Stopping, RegistryUnavailable: give it up."""
-        uploaded: ImageUploaded | None = None
-        try:
-            record = self._codec.decode(message.value, UPLOADED.records)
-            assert isinstance(record, ImageUploaded)
-            uploaded = record
-            image = await self._read(uploaded)
-            answer = await self._ask(image)
-            return detected(uploaded, answer, message.partition, message.offset)
-        except (Stopping, RegistryUnavailable):
-            raise
-        except Exception as error:
-            # A bug of ours, too: it would come again at each redelivery and hold up the whole partition.
-            place = f"{message.topic}[{message.partition}]@{message.offset}"
-            log.warning("dead letter for %s: %s: %s", place, type(error).__name__, error)
-            return dead_letter(STAGE, message, header_pairs(message), error, datetime.now(UTC), uploaded)
-
-    async def _read(self, uploaded: ImageUploaded) -> bytes:
-        while True:
-            await self._store_gate.passed()
-            try:
-                return await self._store.get(
-                    uploaded.uri, size_bytes=uploaded.size_bytes, sha256=uploaded.sha256
-                )
-            except StoreUnavailable as error:
-                self._store_gate.close(str(error))
-
-    async def _ask(self, image: bytes) -> Answer:
-        """The model's answer; an image that it fails on again and again is asked for alone, then given up.
-
-        Alone, because an image that ends the server takes its neighbours' calls down with it.
-        """
-        failed = 0
-        while True:
-            await self._model_gate.passed()
-            try:
-                async with AsyncExitStack() as turn:
-                    if failed:
-                        await turn.enter_async_context(self._suspect)
-                    await turn.enter_async_context(self._calls)
-                    return await self._model.detect(image)
-            except ModelUnavailable as error:
-                failed += not isinstance(error, ModelRefuses)
-                if failed >= MOST_FAILED_CALLS:
-                    raise ModelUnavailable(
-                        f"failed {failed} times on this image, the last with: {error}"
-                    ) from error
-                self._model_gate.close(str(error))
+async def outcome(codec: Codec, detector: Detector, message: Any) -> CirclesDetected | ImageFailed:
+    """The result or the dead letter of a message. Raises Stopping, RegistryUnavailable: give it up."""
+    uploaded: ImageUploaded | None = None
+    try:
+        record = codec.decode(message.value, UPLOADED.records)
+        assert isinstance(record, ImageUploaded)
+        uploaded = record
+        answer = await detector.ask(uploaded)
+        return detected(uploaded, answer, message.partition, message.offset)
+    except (Stopping, RegistryUnavailable):
+        raise
+    except Exception as error:
+        # A bug of ours, too: it would come again at each redelivery and hold up the whole partition.
+        place = f"{message.topic}[{message.partition}]@{message.offset}"
+        log.warning("dead letter for %s: %s: %s", place, type(error).__name__, error)
+        return dead_letter(STAGE, message, header_pairs(message), error, datetime.now(UTC), uploaded)
 
 
 def create_app(settings: Settings) -> faust.App:
@@ -170,12 +98,11 @@ def create_app(settings: Settings) -> faust.App:
             model: Model = DummyModel()
             if settings.mode == "real":
                 model = await resources.enter_async_context(KServeModel(settings))
-            detector = Detector(
-                settings, codec, Store(settings.objects_url, settings.max_upload_size), model, stopping
-            )
+            store = Store(settings.objects_url, settings.max_upload_size)
+            detector = Detector(store, model, settings.model_concurrency, stopping)
 
             async def finish(event: Any) -> None:
-                record = await detector.outcome(event.message)
+                record = await outcome(codec, detector, event.message)
                 traceparent = dict(header_pairs(event.message)).get("traceparent")
                 sent = await outcomes[type(record)].send(
                     key=key_of(record),

@@ -134,7 +134,6 @@ KEPT: dict[type[Record], Kept] = {
             "change_id": UUIDS,
             "replay_id": UUIDS,
             "state": TEXT,
-            "reason": TEXT,
             "changed_by": TEXT,
             "changed_at": TIME,
         },

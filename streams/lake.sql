@@ -37,7 +37,7 @@ CREATE TABLE IF NOT EXISTS lake.replays (
     since TIMESTAMPTZ, until TIMESTAMPTZ, sample BIGINT, annotated BOOLEAN, calls_at_once INTEGER,
     requested_by VARCHAR, requested_at TIMESTAMPTZ, images VARCHAR, begins VARCHAR, ends VARCHAR);
 CREATE TABLE IF NOT EXISTS lake.replay_changes (
-    change_id UUID, replay_id UUID, state VARCHAR, reason VARCHAR, changed_by VARCHAR, changed_at TIMESTAMPTZ,
+    change_id UUID, replay_id UUID, state VARCHAR, changed_by VARCHAR, changed_at TIMESTAMPTZ,
     log_offset BIGINT);
 CREATE TABLE IF NOT EXISTS lake.not_replayed (
     event_id UUID, replay_id UUID, image_id UUID, error VARCHAR, reason VARCHAR, source_partition INTEGER,

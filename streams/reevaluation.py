@@ -10,8 +10,8 @@ from uuid import UUID, uuid5
 from streams.circles import Circles, invalid_circles
 
 DrawnAs = Literal["circles", "boxes"]
-State = Literal["running", "paused", "cancelled", "finished", "failed"]
-ENDED: frozenset[State] = frozenset({"cancelled", "finished", "failed"})
+State = Literal["running", "paused", "cancelled", "finished"]
+ENDED: frozenset[State] = frozenset({"cancelled", "finished"})
 PROMOTIONS = UUID("0d0c5a55-3a0e-4a1a-8f6e-6b1a5a1f0c3e")
 """The one message key of all promotions."""
 MOST_IMAGES = 50_000
@@ -79,7 +79,6 @@ class ReplayChanged:
     change_id: UUID
     replay_id: UUID
     state: State
-    reason: str = ""
     changed_by: str
     changed_at: datetime
 

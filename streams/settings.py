@@ -83,6 +83,8 @@ class Settings(BaseSettings):
         description="name of this materializer among others, to go on at once after a crash; empty: in 10 s",
     )
 
+    replay_member: str = Field("", description="name of this replayer among others, for the same")
+
     maintain_interval_s: float = Field(
         10, gt=0, description="between looks whether the view's files need to be merged or deleted"
     )

@@ -8,7 +8,7 @@ import stamina
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
-from streams.records import CirclesDetected, DeadLetterRetried, ImageFailed, ImageUploaded
+from streams.records import CirclesDetected, DeadLetterRetried, ImageFailed, ImageUploaded, Record
 from streams.reevaluation import (
     ImageAnnotated,
     ImageNotReplayed,
@@ -40,6 +40,12 @@ DETECT_GROUP, VIEW_GROUP = "circles.detect", "circles.view"
 """Consumer groups: of the detect stage; of the view, whose committed offsets are for lag tools only."""
 
 TOPICS = (UPLOADED, DETECTED, FAILED, ANNOTATED, REPLAYS, PROMOTED)
+
+
+def topic_of(record: Record) -> Topic:
+    """Where a record belongs."""
+    return next(topic for topic in TOPICS if isinstance(record, topic.records))
+
 
 LIBRDKAFKA = {
     # Java's and aiokafka's choice; librdkafka's own default would put the same key elsewhere.

@@ -22,7 +22,7 @@ from streams.reevaluation import (
     ReplayRequested,
     not_replayed_id,
 )
-from streams.topics import TOPICS, UPLOADED, Topic
+from streams.topics import UPLOADED, Topic, topic_of
 from streams.views import Batch, Message
 
 IMAGE_ID = UUID("01939f3e-8a00-7c3f-9d52-6f1c0e8a4b21")
@@ -153,10 +153,6 @@ def promoted(**more: Any) -> ModelPromoted:
         "promoted_at": MOMENT,
     }
     return ModelPromoted(**facts | more)
-
-
-def topic_of(record: Record) -> Topic:
-    return next(topic for topic in TOPICS if isinstance(record, topic.records))
 
 
 def message(record: Record | InvalidRecord, topic: Topic | None = None, **more: Any) -> Message:

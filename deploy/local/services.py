@@ -76,6 +76,12 @@ def pipeline(settings: Settings) -> list[Service]:
             settings.model_copy(update={"fold_member": settings.fold_member or "materializer"}),
         ),
         _ready_by_file("maintainer", "streams.maintain", "looking after the view's files", settings),
+        _ready_by_file(
+            "replayer",
+            "streams.replay",
+            "waiting for replays",
+            settings.model_copy(update={"replay_member": settings.replay_member or "replayer"}),
+        ),
         Service(
             "api",
             _python("-m", "query_api"),

@@ -24,6 +24,8 @@ from streams.records import ImageUploaded, Record, key_of
 from streams.settings import Settings
 from streams.topics import LIBRDKAFKA, Topic
 
+LIVE = ("worker", "materializer", "maintainer", "api")
+
 
 def picture(seed: int, kind: str = "PNG", width: int = 64, height: int = 48) -> bytes:
     """An image file of its own bytes for each seed."""
@@ -51,8 +53,11 @@ def uploaded(**more: Any) -> ImageUploaded:
 
 @contextmanager
 def stages(settings: Settings, *names: str) -> Iterator[Supervisor]:
-    """The project's own processes (all, or those named) while the block runs, kept alive when killed."""
-    services = [service for service in pipeline(settings) if not names or service.name in names]
+    """Processes of the project while the block runs, kept alive when killed: those named, or all that an
+    image passes through.
+    """
+    wanted = names or LIVE
+    services = [service for service in pipeline(settings) if service.name in wanted]
     with running(settings.data_dir / "logs", *services) as supervisor:
         yield supervisor
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +22,8 @@ class ModelServer(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         self.release, self.answer, self.calls = Event(), (200, CIRCLE), 0
+        self.takes_s = 0.0
+        self.now = self.most_at_once = 0
         self.held: bytes | None = None  # the only image that waits, where one is named
         super().__init__(("127.0.0.1", 0), _Handler)
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
@@ -37,6 +40,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.calls += 1
         if self.server.held is None or base64.b64encode(self.server.held) in body:
             self.server.release.wait(30)
+        self.server.now += 1
+        self.server.most_at_once = max(self.server.most_at_once, self.server.now)
+        time.sleep(self.server.takes_s)
+        self.server.now -= 1
         self._reply(*self.server.answer)
 
     def _reply(self, status: int, body: bytes) -> None:

@@ -172,7 +172,6 @@ REPLAY_CHANGES = st.builds(
     change_id=UUIDS,
     replay_id=UUIDS,
     state=st.sampled_from(get_args(State)),
-    reason=TEXT,
     changed_by=TEXT,
     changed_at=TIMES,
 )
@@ -232,7 +231,7 @@ def contents(draw: st.DrawFn) -> tuple[Record | InvalidRecord, Topic]:
         case "x":
             return replay(replay_id=key, requested_by=str(nonce)), REPLAYS
         case "c":
-            return replay_changed(change_id=key, reason=str(nonce)), REPLAYS
+            return replay_changed(change_id=key, changed_by=str(nonce)), REPLAYS
         case "n":
             return not_replayed(event_id=key, reason=str(nonce)), REPLAYS
         case "p":

@@ -17,9 +17,10 @@ import pytest
 
 from streams.circles import object_ids
 from streams.codec import Codec
-from streams.detect import MOST_FAILED_CALLS, Detector, header_pairs
+from streams.detect import header_pairs, outcome
 from streams.gate import Stopping
 from streams.model import KServeModel
+from streams.outcome import MOST_FAILED_CALLS, Detector
 from streams.records import CirclesDetected, ImageFailed, ImageUploaded, dead_letter_id, key_of
 from streams.settings import Settings
 from streams.store import Store
@@ -70,9 +71,10 @@ def outcomes(
 
     async def run() -> list[Outcome]:
         async with KServeModel(settings, httpx.MockTransport(server)) as model:
-            detector = Detector(settings, Codec(), Store(settings.objects_url, 10_000_000), model, stopping)
+            store = Store(settings.objects_url, 10_000_000)
+            detector = Detector(store, model, settings.model_concurrency, stopping)
             messages = [Delivery(value, offset=1207 + n) for n, value in enumerate(values)]
-            together = asyncio.gather(*map(detector.outcome, messages))
+            together = asyncio.gather(*(outcome(Codec(), detector, message) for message in messages))
             return await asyncio.wait_for(together, PATIENCE_S)
 
     return asyncio.run(run())

@@ -26,7 +26,7 @@ from streams.ledger import Ledger
 from streams.maintenance import maintenance
 from streams.records import CirclesDetected, ImageFailed, ImageUploaded, Record, subject
 from streams.settings import Settings
-from streams.topics import TOPICS
+from streams.topics import TOPICS, topic_of
 from tests.examples import (
     MOMENT,
     batch,
@@ -36,7 +36,6 @@ from tests.examples import (
     message,
     promoted,
     retried,
-    topic_of,
     uploaded,
 )
 from tests.lakes import fresh

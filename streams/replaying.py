@@ -1,0 +1,242 @@
+"""One replay in one process: what is left of it, from the log through the model and back onto the log.
+
+Which images are left is the view's to say, so that nothing is done twice and a process that dies leaves
+nothing undone. Kafka shares the partitions out among the processes that work on one replay, in a group of its
+own; the group's offsets mean nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid5
+
+from aiokafka import (
+    AIOKafkaConsumer,
+    AIOKafkaProducer,
+    ConsumerRebalanceListener,
+    ConsumerRecord,
+    TopicPartition,
+)
+
+from streams import replays
+from streams.codec import Codec
+from streams.errors import LogTruncated, RegistryUnavailable
+from streams.gate import Stopping
+from streams.headers import cloud_event_headers
+from streams.live_view import LiveView
+from streams.model import DummyModel, KServeModel, Model
+from streams.outcome import Detector, detected
+from streams.records import ImageUploaded, Record, key_of
+from streams.reevaluation import ImageNotReplayed, ReplayChanged, ReplayRequested, not_replayed_id
+from streams.settings import Settings
+from streams.store import Store
+from streams.topics import DETECTED, REPLAYS, UPLOADED
+
+FAR = 2_000
+"""Messages that are not wanted and in a row: from so many on they are jumped over, not read."""
+READ_AHEAD = 2
+"""Images read from the store beyond those that the model is asked about."""
+log = logging.getLogger("streams.replay")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What all replays of a process have in common."""
+
+    settings: Settings
+    view: LiveView
+    codec: Codec
+    producer: AIOKafkaProducer
+    store: Store
+
+    async def send(self, topic: str, record: Record) -> None:
+        """Return once all in-sync replicas have it. Raises KafkaError, RegistryUnavailable."""
+        value = await asyncio.to_thread(self.codec.encode, record)
+        await self.producer.send_and_wait(topic, value, key_of(record), headers=cloud_event_headers(record))
+
+
+class Replaying(ConsumerRebalanceListener):  # type: ignore[misc]
+    """One replay, in this process, until it is finished or `stop` is set."""
+
+    def __init__(self, parts: Parts, replay: ReplayRequested, stop: asyncio.Event) -> None:
+        self._parts, self._replay, self._stop = parts, replay, stop
+        self._free = asyncio.Semaphore(replay.calls_at_once + READ_AHEAD)
+        self._working: set[asyncio.Task[None]] = set()
+        self._shared_out = False
+
+    async def on_partitions_revoked(self, _: set[TopicPartition]) -> None:
+        """Who gets them asks the view what is left of them: what is under way has to be there first."""
+        self._shared_out = False
+        if self._working:
+            await asyncio.wait(self._working)
+
+    async def on_partitions_assigned(self, _: set[TopicPartition]) -> None: ...
+
+    async def run(self) -> None:
+        """Raises KafkaError, RegistryUnavailable, duckdb.Error, psycopg.Error, LakeRefused."""
+        settings, replay = self._parts.settings, self._replay
+        async with AsyncExitStack() as resources:
+            model: Model = DummyModel()
+            if settings.mode == "real":
+                model = await resources.enter_async_context(KServeModel(for_version(settings, replay)))
+            detector = Detector(self._parts.store, model, replay.calls_at_once, self._stop.is_set)
+            consumer = AIOKafkaConsumer(
+                bootstrap_servers=settings.kafka_bootstrap_servers,
+                group_id=f"circles.replay.{replay.replay_id}",
+                group_instance_id=settings.replay_member or None,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                session_timeout_ms=10_000,
+                rebalance_timeout_ms=60_000,  # longer than what is under way may take
+            )
+            await consumer.start()
+            resources.push_async_callback(consumer.stop)
+            consumer.subscribe([UPLOADED.name], listener=self)
+            try:
+                await self._work(consumer, detector)
+            finally:
+                await asyncio.gather(*self._working)
+
+    async def _work(self, consumer: AIOKafkaConsumer, detector: Detector) -> None:
+        mine: set[TopicPartition] = set()
+        left: dict[int, deque[tuple[int, UUID]]] = {}
+        while not self._stop.is_set():
+            if not self._shared_out or mine != consumer.assignment() or not any(left.values()):
+                await asyncio.gather(*self._working)
+                mine, self._shared_out = set(consumer.assignment()), True
+                left = await self._left(consumer, {place.partition for place in mine})
+                for place in mine:
+                    self._go_on(consumer, place, left.get(place.partition))
+                if not any(left.values()) and await self._is_finished():
+                    return
+            read = await consumer.getmany(timeout_ms=500, max_records=4 * self._replay.calls_at_once)
+            for place, messages in read.items():
+                wanted = left.get(place.partition, deque())
+                for message in messages:
+                    await self._reached(message, wanted, detector)
+                if place in consumer.assignment():
+                    self._go_on(consumer, place, wanted, messages[-1].offset + 1)
+
+    def _go_on(
+        self,
+        consumer: AIOKafkaConsumer,
+        place: TopicPartition,
+        wanted: deque[tuple[int, UUID]] | None,
+        at: int | None = None,
+    ) -> None:
+        """Read on at what is wanted next. at: where the consumer is."""
+        if not wanted:
+            consumer.pause(place)
+        elif at is None or wanted[0][0] - at > FAR:
+            consumer.resume(place)
+            consumer.seek(place, wanted[0][0])
+
+    async def _reached(
+        self, message: ConsumerRecord[Any, Any], wanted: deque[tuple[int, UUID]], detector: Detector
+    ) -> None:
+        """Begin with a message where it is wanted, once there is room; what was before it is gone."""
+        while wanted and wanted[0][0] <= message.offset and self._shared_out and not self._stop.is_set():
+            offset, image_id = wanted.popleft()
+            await self._free.acquire()
+            if not self._shared_out:
+                self._free.release()
+                return
+            here = message if offset == message.offset else None
+            task = asyncio.create_task(self._finish(offset, message.partition, image_id, here, detector))
+            self._working.add(task)
+            task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._free.release()
+        if not task.cancelled() and task.exception() is None:
+            self._working.discard(task)  # one that failed is raised where all are waited for
+
+    async def _finish(
+        self,
+        offset: int,
+        partition: int,
+        image_id: UUID,
+        message: ConsumerRecord[Any, Any] | None,
+        detector: Detector,
+    ) -> None:
+        """Take an image to its outcome on the log."""
+        replay_id = self._replay.replay_id
+        try:
+            if message is None:
+                raise LogTruncated(f"{UPLOADED.name}[{partition}]@{offset} is no longer on the log")
+            uploaded = self._parts.codec.decode(message.value, UPLOADED.records)
+            assert isinstance(uploaded, ImageUploaded)
+            answer = await detector.ask(uploaded)
+            found = detected(uploaded, answer, partition, offset, replay_id)
+        except Stopping:
+            return
+        except RegistryUnavailable:
+            raise
+        except Exception as error:
+            log.warning("image %s: %s: %s", image_id, type(error).__name__, error)
+            missed = ImageNotReplayed(
+                event_id=not_replayed_id(replay_id, image_id),
+                replay_id=replay_id,
+                image_id=image_id,
+                error=type(error).__name__,
+                reason=str(error)[:2_000],
+                source_partition=partition,
+                source_offset=offset,
+                failed_at=datetime.now(UTC),
+            )
+            await self._parts.send(REPLAYS.name, missed)
+        else:
+            await self._parts.send(DETECTED.name, found)
+
+    async def _left(
+        self, consumer: AIOKafkaConsumer, partitions: set[int]
+    ) -> dict[int, deque[tuple[int, UUID]]]:
+        """What this process has to do, once the view has all that is on the log now."""
+        folded = await self._parts.view.folded()
+        outcomes = [TopicPartition(*at) for at in folded if at[0] in (DETECTED.name, REPLAYS.name)]
+        found = await consumer.end_offsets(outcomes)
+        ends = {(place.topic, place.partition): end for place, end in found.items()}
+        ends |= {(UPLOADED.name, partition): end for partition, end in enumerate(self._replay.ends)}
+        looks = 0
+        while behind := [at for at, end in ends.items() if folded.get(at, 0) < end]:
+            looks += 1
+            if looks % 100 == 0:
+                log.warning("waits for the materializer: %d partitions are not folded yet", len(behind))
+            if self._stop.is_set():
+                return {}
+            await asyncio.sleep(0.1)
+            folded = await self._parts.view.folded()
+        left = await self._parts.view.ask(lambda view: replays.left(view, self._replay))
+        return {partition: deque(left[partition]) for partition in partitions & left.keys()}
+
+    async def _is_finished(self) -> bool:
+        progress = await self._parts.view.ask(lambda view: replays.progress(view, self._replay))
+        if progress.left:
+            return False  # another process works on it
+        replay_id = self._replay.replay_id
+        finished = ReplayChanged(
+            change_id=uuid5(replay_id, "finished"),
+            replay_id=replay_id,
+            state="finished",
+            changed_by="replay",
+            changed_at=datetime.now(UTC),
+        )
+        await self._parts.send(REPLAYS.name, finished)
+        return True
+
+
+def for_version(settings: Settings, replay: ReplayRequested) -> Settings:
+    """The settings of a model client that asks for the replay's version."""
+    return settings.model_copy(
+        update={
+            "model_name": replay.model_name,
+            "model_version": replay.model_version,
+            "model_concurrency": replay.calls_at_once,
+        }
+    )
