@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from deploy import dead_letters, keys, replay
+from deploy import dead_letters, keys, promote, replay
 from deploy.evaluate import evaluate
 from deploy.export import export
 from deploy.find import find
@@ -34,6 +34,8 @@ cli = typer.Typer(
 cli.add_typer(dead_letters.commands, name="dead-letters")
 cli.add_typer(keys.commands, name="keys")
 cli.add_typer(replay.commands, name="replay")
+cli.command()(promote.promote)
+cli.command("promotions")(promote.list_)
 cli.command()(find)
 cli.command()(evaluate)
 cli.command()(export)

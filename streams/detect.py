@@ -18,6 +18,7 @@ import faust
 import mode
 
 from streams.codec import Codec
+from streams.current import Current, Version
 from streams.errors import RegistryUnavailable
 from streams.gate import Stopping
 from streams.headers import cloud_event_headers
@@ -95,13 +96,23 @@ def create_app(settings: Settings) -> faust.App:
     async def detect(stream: Any) -> None:
         codec = Codec.from_url(settings.schema_registry_url)
         async with AsyncExitStack() as resources:
-            model: Model = DummyModel()
-            if settings.mode == "real":
-                model = await resources.enter_async_context(KServeModel(settings))
             store = Store(settings.objects_url, settings.max_upload_size)
-            detector = Detector(store, model, settings.model_concurrency, stopping)
+            current = await resources.enter_async_context(Current(settings, codec))
+            detectors: dict[Version, Detector] = {}
 
-            async def finish(event: Any) -> None:
+            async def detector_now() -> Detector:
+                """That of the version that is current."""
+                version = current.version
+                if version not in detectors:
+                    model: Model = DummyModel()
+                    if settings.mode == "real":
+                        chosen = {"model_name": version.name, "model_version": version.version}
+                        client = KServeModel(settings.model_copy(update=chosen))
+                        model = await resources.enter_async_context(client)
+                    detectors[version] = Detector(store, model, settings.model_concurrency, stopping)
+                return detectors[version]
+
+            async def finish(event: Any, detector: Detector) -> None:
                 record = await outcome(codec, detector, event.message)
                 traceparent = dict(header_pairs(event.message)).get("traceparent")
                 sent = await outcomes[type(record)].send(
@@ -112,7 +123,8 @@ def create_app(settings: Settings) -> faust.App:
                 await sent  # until all in-sync replicas have it
 
             async for events in stream.noack().noack_take(settings.detect_batch_size, within=0.01):
-                await asyncio.gather(*map(finish, events))
+                detector = await detector_now()
+                await asyncio.gather(*(finish(event, detector) for event in events))
                 # In order and only when all are done: a new process has no offset to compare with, and
                 # commits the first run of acknowledged ones, past any gap before it.
                 for event in events:
