@@ -10,7 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 ROOT = Path(__file__).parents[2]
-OURS = ("model", "worker", "materializer", "maintainer", "api")
+OURS = ("model", "worker", "materializer", "maintainer", "replayer", "api")
 
 
 class Stack:

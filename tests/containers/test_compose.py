@@ -99,12 +99,12 @@ def test_only_the_api_is_reached_from_outside_and_only_from_this_machine(stack: 
 def test_a_process_gets_only_what_it_needs(stack: Stack) -> None:
     services = json.loads(stack.compose("config", "--format", "json"))["services"]
     known = {field.alias or name.upper() for name, field in Settings.model_fields.items()}
-    for service in ("topics", "worker", "materializer", "maintainer", "api"):
+    for service in ("topics", "worker", "materializer", "maintainer", "replayer", "api"):
         assert services[service]["environment"].keys() <= known
     secret = {
         service for service, what in services.items() if "PASSWORD" in str(what) or "CATALOG" in str(what)
     }
-    assert secret == {"postgres", "materializer", "maintainer", "api"}
+    assert secret == {"postgres", "materializer", "maintainer", "replayer", "api"}
     for service, path in (("worker", "/data/objects"), ("api", "/data/lake")):
         (mount,) = [m for m in stack.inspected(service)["Mounts"] if m["Destination"] == path]
         assert mount["RW"] is False
