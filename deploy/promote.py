@@ -31,8 +31,7 @@ def promote(
             raise ValueError("nothing was promoted yet: there is nothing to go back to")
         version = made[0].previous
     else:
-        name, _, number = model.partition(":")
-        version = Version(name, number)
+        version = Version.read(model)
     before, covered = promotions.promote(settings, version, by=getpass.getuser(), back=back)
     console.print(f"{version} is the current one, before it was {before}")
     if missing := covered.images - covered.detected:

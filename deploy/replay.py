@@ -49,18 +49,16 @@ def start(
 ) -> None:
     """Detect images again by another version, up to what is on the log now; Ctrl-C leaves it running."""
     from streams import replay_requests
+    from streams.current import Version
 
-    name, _, version = model.partition(":")
-    if not name or not version:
-        raise ValueError(f"--model is NAME:VERSION, like circles:2, not {model!r}")
+    wanted = Version.read(model)
     settings = Settings.load()
     settings.require("kafka_bootstrap_servers", "catalog_url")
     if settings.mode != "dummy":
         settings.require("model_server_url")
     replay, progress = replay_requests.request(
         settings,
-        name,
-        version,
+        *wanted,
         by=getpass.getuser(),
         calls_at_once=calls_at_once,
         since=_in_utc(since),

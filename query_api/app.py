@@ -25,6 +25,8 @@ from query_api import (
     listing,
     metrics,
     pictures,
+    promotions,
+    replays,
     serving,
     statistics,
     status,
@@ -55,6 +57,7 @@ from streams.codec import Codec
 from streams.ingest import orphans
 from streams.ingest.claims import Claims, claims_pool
 from streams.ingest.upload import Gateway
+from streams.live_view import LiveView
 from streams.process import configure_logging
 from streams.settings import Settings
 from streams.store import Store
@@ -106,6 +109,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(pictures.routes(settings, store, lookup, moment))
     app.include_router(sql.routes(settings, view, asking))
     app.include_router(changes.routes(view, recent, history, seal, stopping, settings.streams_at_once))
+    seldom = LiveView(settings)
+    app.include_router(replays.routes(settings, seldom, stopping))
+    app.include_router(promotions.routes(settings, seldom))
     app.include_router(status.routes(settings, view, kafka))
     app.include_router(health.routes(claims, store, view, kafka, stopping))
     app.include_router(metrics.routes(measured))

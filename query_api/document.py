@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from query_api import drawing, examples, schemas
+from query_api import drawing, examples, schemas, schemas_of_replays
 from query_api.answers import ARROW, JSONL, PARQUET, READ_FROM, WRITERS
 from query_api.moments import HEADER
 
@@ -86,6 +86,30 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ),
     ("/changes", "get"): Operation(
         "follow_changes", "What becomes of images, as it happens", None, (400, 410, 422, 503), (EVENTS,)
+    ),
+    ("/replays", "get"): Operation("list_replays", "All replays", schemas_of_replays.Replays, (503,)),
+    ("/replays", "post"): Operation(
+        "start_replay", "Images again, by another version", schemas_of_replays.StartedReplay,
+        (400, 408, 413, 422, 503),
+    ),
+    ("/replays/{replay_id}", "get"): Operation(
+        "get_replay", "One replay, and how far it is", schemas_of_replays.ReplayInFull, (404, 503)
+    ),
+    ("/replays/{replay_id}/progress", "get"): Operation(
+        "follow_replay", "A replay's progress, as it happens", None, (404, 503), (EVENTS,)
+    ),
+    **{
+        (f"/replays/{{replay_id}}/{change}", "post"): Operation(
+            f"{change}_replay", f"{change.capitalize()} a replay", schemas_of_replays.Replay, (404, 409, 503)
+        )
+        for change in ("pause", "resume", "cancel")
+    },
+    ("/promotions", "get"): Operation(
+        "list_promotions", "The current version, and those before it", schemas_of_replays.Promotions, (503,)
+    ),
+    ("/promotions", "post"): Operation(
+        "promote", "Make a version the current one", schemas_of_replays.Promoted,
+        (400, 408, 409, 413, 422, 503),
     ),
     ("/health", "get"): Operation("get_health", "Whether the API serves", schemas.Said),
     ("/health/live", "get"): Operation("get_live", "That the process answers", schemas.Said),

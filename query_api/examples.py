@@ -9,6 +9,7 @@ from typing import Any
 from streams.topics import UPLOADED
 
 IMAGE_ID, OBJECT_ID = "01939f3e-8a00-7c3f-9d52-6f1c0e8a4b21", "5d1c0d3e-9a1b-5c6d-8e7f-0a1b2c3d4e5f"
+REPLAY_ID = "0193b2c0-0000-7000-8000-000000000001"
 UPLOADED_AT, DETECTED_AT = "2026-01-31T12:00:00.125000+00:00", "2026-01-31T12:00:00.250000+00:00"
 BBOX, CENTROID, RADIUS = [10.0, 10.0, 50.0, 50.0], [30.0, 30.0], 20.0
 MODEL = {"model_name": "circles", "model_version": "2"}
@@ -38,6 +39,22 @@ _uploaded = {
     "detection": {"detections": [{**_circle, "centroid": {"x": 30.0, "y": 30.0}}], "count": 1},
 }
 _parts = {"catalog": "ok", "view": "ok", "log": "ok", "store": "ok"}
+
+_replay = {
+    "replay_id": REPLAY_ID, "model": "circles:2", "state": "running", "changed_by": "anna",
+    "changed_at": DETECTED_AT, "requested_by": "anna", "requested_at": DETECTED_AT, "since": None,
+    "until": None, "source": "gate", "project": None, "images": None, "sample": None,
+    "only_with_ground_truth": False, "calls_at_once": 2,
+}  # fmt: skip
+_progress = {"images": 812, "detected": 400, "missed": 1, "left": 411}
+_missed = {
+    "image_id": IMAGE_ID, "error": "ObjectUnreadable", "reason": "file:///images/a.png does not exist",
+    "failed_at": DETECTED_AT,
+}  # fmt: skip
+_promotion = {
+    "promotion_id": REPLAY_ID, "version": "circles:2", "previous": "circles:1", "back": False,
+    "evidence": '{"images":812,"detected":812}', "promoted_by": "anna", "promoted_at": DETECTED_AT,
+}  # fmt: skip
 
 
 def _statistics(*rows: dict[str, Any]) -> dict[str, Any]:
@@ -89,6 +106,17 @@ ANSWERS: Mapping[str, Any] = {
         "status": "ok", "environment": "development", "mode": "real",
         "parts": {"api": "ok", "view": "ok", "log": "ok"},
     },
+    "list_replays": {"replays": [_replay], "count": 1},
+    "start_replay": {**_replay, "progress": {**_progress, "detected": 0, "missed": 0, "left": 812}},
+    "get_replay": {**_replay, "progress": _progress, "missed": [_missed]},
+    "follow_replay": (
+        'event: progress\ndata: {"state":"running","images":812,"detected":400,"missed":1,"left":411}\n\n'
+    ),
+    "pause_replay": {**_replay, "state": "paused", "changed_by": "anna"},
+    "resume_replay": {**_replay, "state": "running", "changed_by": "anna"},
+    "cancel_replay": {**_replay, "state": "cancelled", "changed_by": "anna"},
+    "list_promotions": {"current": "circles:2", "promotions": [_promotion], "count": 1},
+    "promote": {"current": "circles:2", "previous": "circles:1", "images": 812, "detected": 812},
     "get_live": {"status": "live"},
     "get_ready": {"status": "ready", "parts": _parts},
     "get_config": {"mode": "real", "max_upload_size": 10_000_000},
@@ -126,6 +154,6 @@ def problem(status: int, path: str) -> dict[str, Any]:
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": DETAILS[status],
-        "instance": path.format(image_id=IMAGE_ID, object_id=OBJECT_ID),
+        "instance": path.format(image_id=IMAGE_ID, object_id=OBJECT_ID, replay_id=REPLAY_ID),
         **MORE.get(status, {}),
     }

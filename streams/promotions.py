@@ -73,8 +73,7 @@ def promote(settings: Settings, version: Version, *, by: str, back: bool = False
     It is in the view on return. Raises ValueError, with what would be right, where it cannot be;
     LogUnavailable, duckdb.Error.
     """
-    if not version.version:
-        raise ValueError(f"name a version of {version.name}, like {version.name}:2")
+    Version.read(str(version))
     with lake.connect(settings, read_only=True) as view:
         previous, covered = current(view), coverage(view, version)
     if previous is None:

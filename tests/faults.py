@@ -37,7 +37,17 @@ from deploy.local.ports import free_ports
 from streams import lake
 from streams.settings import STACK_ENV, Settings
 
-PROCESSES = ("kafka", "postgres", "model", "worker", "materializer", "maintainer", "replayer", "api", "supervisor")
+PROCESSES = (
+    "kafka",
+    "postgres",
+    "model",
+    "worker",
+    "materializer",
+    "maintainer",
+    "replayer",
+    "api",
+    "supervisor",
+)
 KILLS = 3
 """Of each process in each run."""
 COMES_BACK_S = 120

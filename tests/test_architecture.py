@@ -33,6 +33,11 @@ VOCABULARY = {
         "statements",
         "progress",
         "standing",
+        "live_view",
+        "current",
+        "replays",
+        "replay_requests",
+        "promotions",
     )
 }
 

@@ -49,6 +49,13 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
     "/sql": {"POST": Rule("read", limited=True)},
     "/changes": {"GET": Rule("read", limited=True)},
     "/objects": {"GET": Rule("read", limited=True)},
+    "/replays": {"GET": Rule("read"), "POST": Rule("administer")},
+    "/replays/{replay_id}": {"GET": Rule("read")},
+    "/replays/{replay_id}/progress": {"GET": Rule("read")},
+    "/replays/{replay_id}/pause": {"POST": Rule("administer")},
+    "/replays/{replay_id}/resume": {"POST": Rule("administer")},
+    "/replays/{replay_id}/cancel": {"POST": Rule("administer")},
+    "/promotions": {"GET": Rule("read"), "POST": Rule("administer")},
     **{
         f"/statistics/{of}": {"GET": Rule("read", limited=True)}
         for of in ("images", "latency", "radius", "score")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+
 import httpx
 import pytest
 
@@ -61,3 +64,71 @@ def test_a_promotion_changes_what_is_served_and_what_detects_and_back(fresh: Fre
         assert live == sorted(
             [*((e.image_id, "1") for e in early + last), *((e.image_id, "2") for e in later)]
         )
+
+
+def test_over_http_a_replay_is_followed_and_its_version_promoted(fresh: Fresh) -> None:
+    with model_server() as model:
+        model.release.set()
+        settings = fresh(model_server_url=model.url, model_version="1")
+        with stages(settings, *LIVE, "replayer"), httpx.Client(base_url=settings.api_url, timeout=60) as api:
+            assert api.get("/promotions").json() == {"current": None, "promotions": [], "count": 0}
+            assert api.post("/promotions", json={"model": "circles:2"}).status_code == 409
+            logged(settings, 8)
+            wait_until(lambda: versions(settings) == ["1"] * 8)
+            model.takes_s = 0.2
+            started = api.post("/replays", json={"model": "circles:2", "sample": 6, "calls_at_once": 1})
+            assert (started.status_code, started.json()["progress"]["left"]) == (201, 6)
+            place = started.headers["location"]
+            wait_until(lambda: api.get(place).status_code == 200)
+            with api.stream("GET", f"{place}/progress") as events:
+                lines = [line.removeprefix("data: ") for line in events.iter_lines() if line[:5] == "data:"]
+            told = list(map(json.loads, lines))
+            counts = [each["detected"] for each in told]
+            assert counts == sorted(counts)
+            assert (told[-1]["state"], told[-1]["detected"], told[-1]["left"]) == ("finished", 6, 0)
+            assert api.post(f"{place}/cancel").status_code == 409
+            assert [r["state"] for r in api.get("/replays").json()["replays"]] == ["finished"]
+            promoted = api.post("/promotions", json={"model": "circles:2"})
+            assert promoted.json() == {
+                "current": "circles:2",
+                "previous": "circles:1",
+                "images": 8,
+                "detected": 6,
+            }
+            wait_until(lambda: sorted(versions(settings)) == ["1"] * 2 + ["2"] * 6)
+            assert api.get("/promotions").json()["current"] == "circles:2"
+            assert api.post("/promotions", json={"back": True}).json()["current"] == "circles:1"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "said"),
+    [
+        ("/replays", {"model": "circles"}, 422, "model: "),
+        ("/replays", {"model": "../v2/x:1"}, 422, "model: "),
+        ("/replays", {"model": "circles:2", "sample": 0}, 422, "sample: "),
+        ("/replays", {"model": "circles:2", "since": 5}, 422, "since: "),
+        ("/replays", {"model": "circles:2", "all": True}, 422, "all: "),
+        ("/replays", {"model": "circles:2"}, 422, "MODE is dummy"),
+        ("/replays", [], 422, "body: "),
+        ("/replays/nothing/pause", {}, 404, "no replay nothing"),
+        ("/replays/01939f3e-8a00-7c3f-9d52-6f1c0e8a4b21/resume", {}, 404, "no replay 01939f3e"),
+        ("/promotions", {}, 422, "send "),
+        ("/promotions", {"model": "circles:2", "back": True}, 422, "send "),
+        ("/promotions", {"back": True}, 409, "nothing was promoted yet"),
+        ("/promotions", {"model": "circles:2"}, 409, "there are no detections yet"),
+    ],
+)
+def test_what_cannot_be_is_said(
+    refusing: httpx.Client, path: str, body: object, status: int, said: str
+) -> None:
+    answer = refusing.post(path, json=body)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert said in answer.json()["detail"]
+
+
+@pytest.fixture(scope="module")
+def refusing(fresh: Fresh) -> Iterator[httpx.Client]:
+    settings = fresh(mode="dummy")
+    with stages(settings, "api"), httpx.Client(base_url=settings.api_url, timeout=60) as api:
+        wait_until(lambda: api.get("/replays").status_code == 200)
+        yield api

@@ -1,0 +1,47 @@
+"""What requests that change the flow have in common: a small JSON body, and answers that may be no."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+import duckdb
+import psycopg
+from confluent_kafka import KafkaException
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+
+from query_api.errors import Problem, ViewUnavailable
+from query_api.limits import Pace, read_json
+from streams.errors import LakeRefused, LogUnavailable
+
+AWAY = (duckdb.Error, psycopg.Error, LakeRefused, OSError)
+Body = TypeVar("Body", bound=BaseModel)
+Found = TypeVar("Found")
+
+
+def body_of(model: type[BaseModel], example: dict[str, Any]) -> dict[str, Any]:
+    """The part of the OpenAPI document that describes a JSON body."""
+    content = {"schema": model.model_json_schema(), "example": example}
+    return {"requestBody": {"required": True, "content": {"application/json": content}}}
+
+
+async def read_as(model: type[Body], request: Request, pace: Pace) -> Body:
+    """The JSON body of a request. Raises Problem 400, 408, 413, 422."""
+    try:
+        return model.model_validate(await read_json(request, pace))
+    except ValidationError as error:
+        said = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in error.errors())
+        raise Problem(422, said) from error
+
+
+async def answered(question: Awaitable[Found], wrong: int = 422) -> Found:
+    """An answer. Raises Problem `wrong` for what cannot be, ViewUnavailable, LogUnavailable."""
+    try:
+        return await question
+    except ValueError as error:
+        raise Problem(wrong, str(error)) from error
+    except KafkaException as error:
+        raise LogUnavailable(str(error)) from error
+    except AWAY as error:
+        raise ViewUnavailable("the view's catalog or file store does not answer") from error

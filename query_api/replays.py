@@ -1,0 +1,183 @@
+"""`/replays`: what `circles replay` does, over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Request, Response
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from query_api import changes
+from query_api.access.caller import calling
+from query_api.answers import json
+from query_api.commands import AWAY, answered, body_of, read_as
+from query_api.errors import Problem, ViewUnavailable
+from query_api.filters import in_utc, no_number
+from query_api.limits import Pace
+from query_api.lookup import as_uuid
+from query_api.stopping import Stopping
+from streams import replay_requests, replays
+from streams.current import VERSION, Version
+from streams.live_view import LiveView
+from streams.reevaluation import State
+from streams.replays import Progress, Replay
+from streams.settings import Settings
+
+MOST_IMAGES = 1_000
+"""Named in a request: more go by `circles replay start --images`."""
+MOST_MISSED = 100
+LOOK_S = 1.0
+"""Between looks for those who follow a replay's progress."""
+Moment = Annotated[datetime, BeforeValidator(no_number), AfterValidator(in_utc)]
+Text = Annotated[str, Field(max_length=1_000)]
+
+
+class Asked(BaseModel):
+    """What is to be replayed: images that meet all that is said."""
+
+    model_config = ConfigDict(extra="forbid")
+    model: str = Field(
+        pattern=VERSION, description="the version that is to look at them", examples=["circles:2"]
+    )
+    since: Moment | None = Field(None, description="uploaded from then on")
+    until: Moment | None = Field(None, description="uploaded before")
+    source: Text | None = Field(None, description="of this camera or service")
+    project: Text | None = Field(None, description="of this project")
+    images: list[UUID] | None = Field(None, min_length=1, max_length=MOST_IMAGES, description="only these")
+    sample: int | None = Field(None, ge=1, le=2**53, description="so many of them, drawn at random")
+    only_with_ground_truth: bool = Field(False, strict=True, description="only those that are annotated")
+    calls_at_once: int = Field(2, ge=1, le=256, description="model calls under way in each process")
+
+
+def routes(settings: Settings, view: LiveView, stopping: Stopping) -> APIRouter:
+    """The router over its parts."""
+    router = APIRouter(tags=["re-evaluation"])
+    pace = Pace(settings.upload_timeout_s, settings.upload_min_rate)
+
+    async def found(replay_id: str) -> Replay:
+        wanted = as_uuid(replay_id)
+        for replay in await answered(view.ask(replays.find)):
+            if replay.requested.replay_id == wanted:
+                return replay
+        raise Problem(404, f"there is no replay {replay_id[:80]}")
+
+    @router.get("/replays")
+    async def list_replays() -> Response:
+        """All replays, newest first."""
+        made = await answered(view.ask(replays.find))
+        return json({"replays": list(map(shown, made)), "count": len(made)})
+
+    @router.post("/replays", status_code=201, openapi_extra=body_of(Asked, {"model": "circles:2"}))
+    async def start(request: Request) -> Response:
+        """Detect images of the log again by another version; it ends with what is on the log now."""
+        asked = await read_as(Asked, request, pace)
+        requested, progress = await answered(
+            asyncio.to_thread(
+                replay_requests.request,
+                settings,
+                *Version.read(asked.model),
+                by=calling(request).name,
+                calls_at_once=asked.calls_at_once,
+                since=asked.since,
+                until=asked.until,
+                source_id=asked.source,
+                project_id=asked.project,
+                images=tuple(asked.images) if asked.images else None,
+                sample=asked.sample,
+                annotated=asked.only_with_ground_truth,
+            )
+        )
+        replay = Replay(requested, "running", requested.requested_by, requested.requested_at)
+        place = {"Location": f"/replays/{requested.replay_id}"}
+        return json(shown(replay) | {"progress": said(progress)}, 201, place)
+
+    @router.get("/replays/{replay_id}")
+    async def show(replay_id: str) -> Response:
+        """A replay, how far it is, and the first hundred images that it could not detect."""
+        replay = await found(replay_id)
+        requested = replay.requested
+        progress = await answered(view.ask(lambda lake: replays.progress(lake, requested)))
+        missed = await answered(view.ask(lambda lake: replays.missed(lake, requested.replay_id, MOST_MISSED)))
+        return json(shown(replay) | {"progress": said(progress), "missed": missed})
+
+    @router.post("/replays/{replay_id}/pause")
+    async def pause(request: Request, replay_id: str) -> Response:
+        """Let a replay rest."""
+        return await bring(request, replay_id, "paused")
+
+    @router.post("/replays/{replay_id}/resume")
+    async def resume(request: Request, replay_id: str) -> Response:
+        """Go on with a replay that was paused."""
+        return await bring(request, replay_id, "running")
+
+    @router.post("/replays/{replay_id}/cancel")
+    async def cancel(request: Request, replay_id: str) -> Response:
+        """End a replay; what it has detected stays."""
+        return await bring(request, replay_id, "cancelled")
+
+    async def bring(request: Request, replay_id: str, state: State) -> Response:
+        replay, by = await found(replay_id), calling(request).name
+        await answered(asyncio.to_thread(replay_requests.change, settings, replay, state, by=by), wrong=409)
+        return json(shown(replay) | {"state": state, "changed_by": by})
+
+    @router.get("/replays/{replay_id}/progress", response_class=changes.Answer)
+    async def follow(replay_id: str) -> changes.Answer:
+        """A replay's progress as server-sent events, each second until it is no longer running."""
+        replay = await found(replay_id)
+
+        async def events() -> AsyncIterator[bytes]:
+            now = replay
+            while not stopping.told:
+                try:
+                    at = await view.ask(lambda lake: replays.progress(lake, replay.requested))
+                    now = await found(replay_id)
+                except (Problem, ViewUnavailable, *AWAY):
+                    return  # who comes back is told
+                data = orjson.dumps({"state": now.state, **said(at)})
+                yield b"event: progress\ndata: %b\n\n" % data
+                if now.state != "running":
+                    return
+                with suppress(TimeoutError):
+                    async with stopping.cut(), asyncio.timeout(LOOK_S):
+                        await asyncio.sleep(LOOK_S)
+
+        return changes.Answer(events(), headers=changes.HEADERS)
+
+    return router
+
+
+def shown(replay: Replay) -> dict[str, Any]:
+    """A replay as JSON has it."""
+    requested = replay.requested
+    return {
+        "replay_id": requested.replay_id,
+        "model": replay.version,
+        "state": replay.state,
+        "changed_by": replay.changed_by,
+        "changed_at": replay.changed_at,
+        "requested_by": requested.requested_by,
+        "requested_at": requested.requested_at,
+        "since": requested.since,
+        "until": requested.until,
+        "source": requested.source_id,
+        "project": requested.project_id,
+        "images": requested.images and len(requested.images),
+        "sample": requested.sample,
+        "only_with_ground_truth": requested.annotated,
+        "calls_at_once": requested.calls_at_once,
+    }
+
+
+def said(progress: Progress) -> dict[str, int]:
+    return {
+        "images": progress.images,
+        "detected": progress.detected,
+        "missed": progress.missed,
+        "left": progress.left,
+    }
