@@ -12,6 +12,7 @@ from rich.console import Console
 
 from bench import (
     backlog,
+    comparing,
     detect,
     fold,
     freshness,
@@ -47,6 +48,7 @@ BENCHMARKS: dict[str, Callable[[Say], list[Figure]]] = {
     "scrub": scrub.run,
     "watermarks": watermarks.run,
     "rebuild": rebuild.run,
+    "compare": comparing.run,
 }
 
 

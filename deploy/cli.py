@@ -13,6 +13,7 @@ import typer
 from rich.table import Table
 
 from deploy import dead_letters, keys, promote, replay
+from deploy.compare import compare
 from deploy.evaluate import evaluate
 from deploy.export import export
 from deploy.find import find
@@ -38,6 +39,7 @@ cli.command()(promote.promote)
 cli.command("promotions")(promote.list_)
 cli.command()(find)
 cli.command()(evaluate)
+cli.command()(compare)
 cli.command()(export)
 cli.command()(maintain)
 cli.command()(scrub)

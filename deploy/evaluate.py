@@ -40,8 +40,8 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")] = False,
 ) -> None:
     """Measure a model on annotated images: precision, recall, errors, latency, with 95 % intervals."""
-    if missing := [name for name in ("scipy", "pycocotools") if not find_spec(name)]:
-        raise ValueError(f"{' and '.join(missing)} missing: install circles[local]")
+    if not find_spec("pycocotools"):
+        raise ValueError("pycocotools missing: install circles[local]")
     import orjson
 
     from detector.evaluation.dataset import read

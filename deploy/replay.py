@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import time
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
@@ -12,6 +11,7 @@ from uuid import UUID
 import typer
 from rich.table import Column, Table
 
+from deploy.export import moment
 from deploy.terminal import console
 from streams.settings import Settings
 
@@ -24,14 +24,18 @@ commands = typer.Typer(
     no_args_is_help=True, help="Images that are on the log, through another version of a model."
 )
 Id = Annotated[str, typer.Argument(help="The replay's id, or how it begins.")]
-Moment = Annotated[datetime | None, typer.Option(metavar="TIME", help="In UTC, like 2026-01-31T12:00.")]
 
 
 @commands.command()
 def start(
     model: Annotated[str, typer.Option(metavar="NAME:VERSION", help="What is to look at the images.")],
-    since: Moment = None,
-    until: Moment = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Uploaded from then on, as 2026-01-31 or 2026-01-31T12:00:00Z (else: UTC)."
+        ),
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Uploaded before then.")] = None,
     source: Annotated[str | None, typer.Option(help="Only images of this camera or service.")] = None,
     project: Annotated[str | None, typer.Option(help="Only images of this project.")] = None,
     images: Annotated[
@@ -61,8 +65,8 @@ def start(
         *wanted,
         by=getpass.getuser(),
         calls_at_once=calls_at_once,
-        since=_in_utc(since),
-        until=_in_utc(until),
+        since=since and moment(since),
+        until=until and moment(until),
         source_id=source,
         project_id=project,
         images=_ids(images) if images else None,
@@ -199,9 +203,3 @@ def _ids(file: Path) -> tuple[UUID, ...]:
             except ValueError:
                 raise ValueError(f"{file}:{number}: {line.strip()[:80]!r} is no image's id") from None
     return tuple(found)
-
-
-def _in_utc(moment: datetime | None) -> datetime | None:
-    from datetime import UTC
-
-    return moment and (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC))

@@ -59,8 +59,8 @@ def is_valid(found: Circles) -> NDArray[np.bool_]:
     return np.asarray(finite & boxed & scored & (found["radius"] > 0))
 
 
-def overlap(distance: FloatArray, radius: FloatArray, other: float) -> FloatArray:
-    """The area that circles share with another, as a fraction of the smaller one's: (n,)."""
+def overlap(distance: FloatArray, radius: FloatArray, other: FloatArray | float) -> FloatArray:
+    """The area that circles share with another (or each with its own), by the smaller one's area: (n,)."""
     small, large = np.minimum(radius, other), np.maximum(radius, other)
     # Between touching from inside and from outside the shared area is two circular segments.
     apart = np.clip(distance, np.maximum(large - small, 1e-9), large + small)

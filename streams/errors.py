@@ -77,3 +77,11 @@ class GenerationInUse(Exception):
 
 class ViewsDiffer(Exception):
     """A rebuilt view is not equal to the live one. It is kept, and the live one stays live."""
+
+
+class UnknownVersion(ValueError):
+    """The view has no detection of a model version. The message names those it has."""
+
+
+class NothingToCompare(ValueError):
+    """No image passes the filters, or none has been looked at by both model versions."""

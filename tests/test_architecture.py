@@ -133,12 +133,25 @@ def test_the_fold_is_pure() -> None:
     assert {name.split(".")[0] for name in imported_names(view)} <= pure
 
 
-def test_the_flow_knows_the_detector_only_to_look_at_an_upload() -> None:
+def test_the_flow_knows_the_detector_only_to_look_at_an_upload_and_to_measure_with_its_ruler() -> None:
     for module, imported in violations("streams"):
         if within(module, "streams.ingest"):
             assert within(imported, "streams", "detector.images", "detector.errors"), (module, imported)
+        elif within(module, "streams.evaluation"):
+            assert within(imported, "streams", "detector.evaluation", "detector.circles"), (module, imported)
         else:
             assert within(imported, "streams"), (module, imported)
+
+
+def test_stages_do_not_know_who_compares_what_they_did() -> None:
+    stages = [v for v in violations("streams") if not within(v[0], "streams.evaluation")]
+    assert [v for v in stages if within(v[1], "streams.evaluation")] == []
+
+
+def test_a_comparison_reads_the_view_in_one_place() -> None:
+    folder = modules("streams/evaluation")
+    assert {path.stem for path in folder if "duckdb" in imported_names(path)} == {"reading", "compare"}
+    assert {path.stem for path in folder if "streams.statements" in imported_names(path)} == {"reading"}
 
 
 def test_stages_do_not_know_the_ways_in() -> None:
