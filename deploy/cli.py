@@ -183,8 +183,13 @@ def _expected() -> tuple[type[Exception], ...]:
 
 
 def _run_stack(*, demo: bool, stay: bool) -> None:
+    from deploy.demo import BEFORE
     from deploy.demo import show as show_demo
     from deploy.local.stack import up as run
+
+    settings = Settings()
+    if demo and not settings.model_version:
+        settings = settings.model_copy(update={"model_version": BEFORE})
 
     async def ready(running: Settings) -> None:
         if demo:
@@ -197,7 +202,7 @@ def _run_stack(*, demo: bool, stay: bool) -> None:
     try:
         asyncio.run(
             run(
-                Settings(),
+                settings,
                 on_ready=ready,
                 say=lambda line: console.print(line, soft_wrap=True),
             )

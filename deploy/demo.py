@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 CAMERA_FRAMES = 6
+BEFORE, AFTER = "1", "2"
+"""The version of the model that the demo begins with, and the one that it says how to try."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,13 @@ def show(api_url: str, console: Console, key: str = "") -> None:
     console.print("One image     ", end="")
     console.print(f"curl -s {api_url}/images/{first}/objects", soft_wrap=True, highlight=False)
     console.print("The tables   ", sys.argv[0], 'sql "select * from objects limit 5"', soft_wrap=True)
+    console.print(f"\nWhat would circles:{AFTER} find? Let it look, compare the two, and let it take over:")
+    for command in (
+        f"replay start --model circles:{AFTER}",
+        f"compare circles:{BEFORE} circles:{AFTER}",
+        f"promote circles:{AFTER}",
+    ):
+        console.print("             ", sys.argv[0], command, soft_wrap=True)
 
 
 def _upload(client: httpx.Client, sample: Sample) -> tuple[str, str, str]:

@@ -128,6 +128,31 @@ def test_send_takes_files_folders_and_globs_and_says_what_became_of_each(demo: D
     assert ("no such file" in nothing.stderr, nothing.returncode) == (True, 1)
 
 
+def test_the_commands_that_the_demo_ends_with_change_the_version_and_back(demo: Demo) -> None:
+    (start, compare, promote) = re.findall(
+        r"((?:replay start|compare|promote) .*circles:2)", demo.output.read_text()
+    )
+    began = time.monotonic()
+    replayed = demo.circles(*start.split())
+    assert re.search(r"finished: (\d+) of \1 detected", replayed.stdout), replayed
+    compared = demo.circles(*compare.split())
+    assert re.search(r"circles:2 finds .*circles:1\b.* in \d+ images; ", compared.stdout), compared
+    promoted = demo.circles(*promote.split())
+    assert "circles:2 is the current one, before it was circles:1" in promoted.stdout, promoted
+    assert time.monotonic() - began < 60  # on any machine: it takes a quarter of that
+    with httpx.Client(base_url=f"http://127.0.0.1:{demo.environment['API_PORT']}") as api:
+
+        def served() -> set[str]:
+            images = api.get("/images", params={"limit": 100}).json()["images"]
+            return {image["detection"]["model_version"] for image in images}
+
+        while (found := served()) != {"2"}:  # each process of the API comes to the snapshot by itself
+            assert found == {"1"}, "no answer mixes them"
+            assert time.monotonic() - began < 60
+    assert "circles:1 is the current one" in demo.circles("promote", "--back").stdout
+    assert demo.circles("promotions").stdout.count("circles:") == 5
+
+
 def test_sql_reads_the_view_and_nothing_else(demo: Demo, tmp_path: Path) -> None:
     shown = demo.circles("sql", "select count(*) as images from images where source_id = 'camera'")
     assert re.search(r"images.*\n.*\n│ 6 +│", shown.stdout)
@@ -168,7 +193,7 @@ def test_kill_9_of_the_supervisor_leaves_no_orphan_and_no_image_is_lost(
     url = f"http://127.0.0.1:{environment['API_PORT']}/images?limit=500"
     before = {image["image_id"] for image in httpx.get(url).json()["images"]}
     family = psutil.Process(demo.process.pid).children(recursive=True)
-    assert len(json.loads((folder / "processes.json").read_text())) == 7
+    assert len(json.loads((folder / "processes.json").read_text())) == 8
     os.kill(demo.process.pid, signal.SIGKILL)
     demo.process.wait()
     _, alive = psutil.wait_procs(family, timeout=10)
