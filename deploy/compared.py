@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from rich.console import Group, RenderableType
 from rich.table import Column, Table
 
+from deploy.judged import judged
 from streams.evaluation.comparison import Comparison, Counts, Spread
 
 MOST_ROWS = 10
@@ -30,6 +31,7 @@ def tables(found: Comparison) -> RenderableType:
         ),
         *worst_table(found),
         *_alone(found),
+        *judged(found),
     )
 
 

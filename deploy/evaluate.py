@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -40,8 +39,6 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")] = False,
 ) -> None:
     """Measure a model on annotated images: precision, recall, errors, latency, with 95 % intervals."""
-    if not find_spec("pycocotools"):
-        raise ValueError("pycocotools missing: install circles[local]")
     import orjson
 
     from detector.evaluation.dataset import read

@@ -9,7 +9,7 @@ import numpy as np
 
 from detector.circles import FloatArray
 from detector.evaluation.average_precision import Ranked, average_precision
-from detector.evaluation.bootstrap import Figure, estimate, quantiles, ratio
+from detector.evaluation.bootstrap import Figure, Statistic, estimate, quantiles, ratio
 from detector.evaluation.score import BIN_EDGES, THRESHOLDS, ImageScore
 
 ByIou = dict[str, Figure]
@@ -101,6 +101,14 @@ def measure(name: str, model: str, images: Sequence[ImageScore]) -> Report:
 
 def agreement(images: Sequence[ImageScore], hits: FloatArray) -> Agreement:
     """hits: (images, thresholds)."""
+    figures = estimate(of_hits(images, hits), len(images))
+    names = [str(threshold) for threshold in THRESHOLDS]
+    rows = [figures[at : at + len(names)] for at in range(0, len(figures), len(names))]
+    return Agreement(*(dict(zip(names, row, strict=True)) for row in rows))
+
+
+def of_hits(images: Sequence[ImageScore], hits: FloatArray) -> Statistic:
+    """Precision, recall, F1 and Jaccard, each at all THRESHOLDS. hits: (images, thresholds)."""
     found = np.array([[image.found] for image in images])
     annotated = np.array([[image.annotated] for image in images])
 
@@ -115,31 +123,43 @@ def agreement(images: Sequence[ImageScore], hits: FloatArray) -> Agreement:
             ]
         )
 
-    figures = estimate(statistic, len(images))
-    names = [str(threshold) for threshold in THRESHOLDS]
-    rows = [figures[at : at + len(names)] for at in range(0, len(figures), len(names))]
-    return Agreement(*(dict(zip(names, row, strict=True)) for row in rows))
+    return statistic
 
 
 def precision_by_recall(images: Sequence[ImageScore], ranks: Sequence[Ranked]) -> ByIou:
+    cells = sum(len(ranked.score) for ranked in ranks)
+    figures = estimate(of_ranks(images, ranks), len(images), cells)
+    return dict(zip(("0.5", "0.5:0.95"), figures, strict=True))
+
+
+def of_ranks(images: Sequence[ImageScore], ranks: Sequence[Ranked]) -> Statistic:
+    """Average precision at IoU .5, and on average from .5 to .95."""
     annotated = np.array([image.annotated for image in images])
 
     def statistic(weights: FloatArray) -> FloatArray:
         by_iou = average_precision(ranks, annotated, weights)
         return np.stack([by_iou[:, 0], by_iou.mean(axis=1)], axis=1)
 
-    cells = sum(len(ranked.score) for ranked in ranks)
-    return dict(zip(("0.5", "0.5:0.95"), estimate(statistic, len(images), cells), strict=True))
+    return statistic
 
 
 def count_error(images: Sequence[ImageScore]) -> Figure:
     """How far the number of circles found in an image is from the true one, on average."""
+    return estimate(of_counts(images), len(images))[0]
+
+
+def of_counts(images: Sequence[ImageScore]) -> Statistic:
     error = np.array([[abs(image.found - image.annotated)] for image in images])
-    return estimate(lambda weights: weights @ error / weights.sum(axis=1, keepdims=True), len(images))[0]
+    return lambda weights: weights @ error / weights.sum(axis=1, keepdims=True)
 
 
 def spread(errors: Sequence[FloatArray]) -> Spread:
     """errors: for each image those of its pairs."""
+    return Spread(*estimate(of_errors(errors), len(errors), sum(map(len, errors))))
+
+
+def of_errors(errors: Sequence[FloatArray]) -> Statistic:
+    """Their median and their mean. errors: for each image those of its pairs."""
     of_image = np.repeat(np.arange(len(errors)), [len(error) for error in errors])
     values = np.concatenate(errors)
 
@@ -148,7 +168,7 @@ def spread(errors: Sequence[FloatArray]) -> Spread:
         mean = ratio(of_pair @ values, of_pair.sum(axis=1))
         return np.column_stack([quantiles(values, of_pair, (0.5,)), mean])
 
-    return Spread(*estimate(statistic, len(errors), len(values)))
+    return statistic
 
 
 def binned(image: ImageScore) -> FloatArray:
@@ -161,13 +181,17 @@ def binned(image: ImageScore) -> FloatArray:
 def calibration_error(images: Sequence[ImageScore]) -> Figure:
     """Expected calibration error: how far scores are from the share of circles of that score that
     are right, over ten bins weighted by their circles (Naeini, Cooper and Hauskrecht, AAAI 2015)."""
+    return estimate(of_bins(images), len(images))[0]
+
+
+def of_bins(images: Sequence[ImageScore]) -> Statistic:
     bins = np.stack([binned(image) for image in images], axis=1)
 
     def statistic(weights: FloatArray) -> FloatArray:
         circles, score, right = weights @ bins
         return ratio(np.abs(right - score).sum(axis=1), circles.sum(axis=1))[:, None]
 
-    return estimate(statistic, len(images))[0]
+    return statistic
 
 
 def calibration(images: Sequence[ImageScore]) -> tuple[Bin, ...]:

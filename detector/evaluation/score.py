@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.circles import FloatArray
+from detector.circles import Circles, FloatArray
 from detector.evaluation.average_precision import Ranked, rank
 from detector.evaluation.matching import match
 from detector.evaluation.observe import Observation
@@ -48,20 +48,34 @@ class ImageScore:
 
 def score(observations: Sequence[Observation], min_score: float) -> list[ImageScore]:
     """Every image scored; circles below `min_score` only count where they are ranked."""
-    found = [observation.found for observation in observations]
-    truth = [observation.image.truth for observation in observations]
+    return score_circles(
+        [observation.found for observation in observations],
+        [observation.image.truth for observation in observations],
+        [observation.latency_ms for observation in observations],
+        min_score,
+    )
+
+
+def score_circles(
+    found: Sequence[Circles], truth: Sequence[Circles], latency_ms: Sequence[float], min_score: float
+) -> list[ImageScore]:
+    """Every image scored, of which one what was found in it, what is true and how long it took."""
     ranks = (rank(found, truth, circles=False), rank(found, truth, circles=True))
     return [
-        score_image(observation, min_score, by_box, by_circle)
-        for observation, by_box, by_circle in zip(observations, *ranks, strict=True)
+        score_image(mine, true, took, min_score, *ranked)
+        for mine, true, took, *ranked in zip(found, truth, latency_ms, *ranks, strict=True)
     ]
 
 
 def score_image(
-    observation: Observation, min_score: float, box_rank: Ranked, circle_rank: Ranked
+    found: Circles,
+    truth: Circles,
+    latency_ms: float,
+    min_score: float,
+    box_rank: Ranked,
+    circle_rank: Ranked,
 ) -> ImageScore:
-    found = observation.found[observation.found["score"] >= min_score]
-    truth = observation.image.truth
+    found = found[found["score"] >= min_score]
     by_box, by_circle = box_iou(boxes(found), boxes(truth)), circle_iou(found, truth)
     pairs = match(by_box, RIGHT)
     mine, theirs = found[pairs.found], truth[pairs.truth]
@@ -78,5 +92,5 @@ def score_image(
         right=right,
         box_rank=box_rank,
         circle_rank=circle_rank,
-        latency_ms=observation.latency_ms,
+        latency_ms=latency_ms,
     )

@@ -13,6 +13,7 @@ from streams.evaluation import reading
 from streams.evaluation.comparison import Comparison
 from streams.evaluation.images import Part, Rule, compare_images
 from streams.evaluation.summary import summarise
+from streams.evaluation.truth import against_truth
 from streams.evaluation.version import ModelVersion
 
 T = TypeVar("T")
@@ -44,6 +45,8 @@ def compare(
         found.append(part)
         each(part, seen.both)
     summary = summarise(found, worst)
+    annotated = reading.annotated(view, at, a, b)
+    scores = (version.min_score or 0.0 for version in (a, b))
     return Comparison(
         a=str(a),
         b=str(b),
@@ -57,6 +60,7 @@ def compare(
         only_a_images=only_a_images,
         only_b_images=only_b_images,
         share_unchanged=summary.counts.unchanged / summary.counts.images,
+        truth=against_truth(annotated, *scores) if annotated.truth else None,
         **summary._asdict(),
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from streams.evaluation.matching import Iou
+from streams.evaluation.truth import OfTruth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,3 +109,5 @@ class Comparison:
     by_hour: list[OfHour]
     worst: list[ImageChange]
     """Images that changed: the most gained and lost first, then the largest shift."""
+    truth: OfTruth | None
+    """On those of the images that have ground truth; None: none has."""

@@ -10,7 +10,9 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from streams.circles import CIRCLE, Circles
 from streams.evaluation.found import Found, gather
+from streams.evaluation.truth import Annotated
 from streams.evaluation.version import ModelVersion
 from streams.lake_files import quoted
 from streams.statements import read_statements
@@ -93,3 +95,22 @@ def chunks(
             circles = {name: np.asarray(rows[name]) for name in rows if name != "image"}
             found.append(gather(end - begin, np.asarray(rows["image"]), circles))
         yield Chunk(images, *found)
+
+
+def annotated(view: duckdb.DuckDBPyConnection, at: int, a: ModelVersion, b: ModelVersion) -> Annotated:
+    """Of the images that `chunks` was over those with ground truth, and all that both found in them."""
+    view.execute(SQL["annotated"], {"snapshot": at})
+    sources = [source for (source,) in view.execute(SQL["sources"]).fetchall()]
+
+    def circles(query: str, **which: str) -> list[Circles]:
+        rows = view.execute(SQL[query], {"snapshot": at, **which}).fetchnumpy()
+        found = np.zeros(len(rows["image"]), CIRCLE)
+        for name in (*COLUMNS, *SIDES):
+            found[name] = rows[name]
+        image = np.asarray(rows["image"])
+        found = found[np.argsort(image, kind="stable")]
+        ends = np.cumsum(np.bincount(image, minlength=len(sources)))
+        return np.split(found, ends[:-1]) if sources else []
+
+    looked = (circles("looked", name=version.name, version=version.version) for version in (a, b))
+    return Annotated(sources, circles("truth"), *looked)

@@ -48,6 +48,25 @@ SELECT min(n), max(n) + 1, min(image_id), max(image_id) FROM common GROUP BY chu
 -- name: images
 SELECT image_id, source_id, uploaded_at FROM common WHERE n >= $begin AND n < $end ORDER BY n;
 
+-- name: annotated
+-- Of those the ones with ground truth, each with its newest.
+CREATE OR REPLACE TEMP TABLE annotated AS
+SELECT (row_number() OVER (ORDER BY image_id) - 1)::INTEGER AS n, image_id, source_id, annotation_id
+FROM common JOIN (SELECT image_id, max_by(annotation_id, log_offset) AS annotation_id
+                  FROM lake.annotations AT (VERSION => $snapshot) GROUP BY image_id) USING (image_id);
+
+-- name: sources
+SELECT source_id FROM annotated ORDER BY n;
+
+-- name: truth
+SELECT n AS image, object_id, x, y, radius, 1::FLOAT AS score, x_min, y_min, x_max, y_max
+FROM lake.annotated AT (VERSION => $snapshot) JOIN annotated USING (annotation_id);
+
+-- name: looked
+SELECT n AS image, object_id, x, y, radius, score, x_min, y_min, x_max, y_max
+FROM lake.objects AT (VERSION => $snapshot) JOIN annotated USING (image_id)
+WHERE model_name = $name AND model_version = $version ORDER BY n, score DESC, object_id;
+
 -- name: circles
 SELECT n - $begin AS image, {columns}
 FROM lake.objects AT (VERSION => $snapshot)

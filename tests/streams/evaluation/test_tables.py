@@ -21,6 +21,7 @@ COMPARISON = Comparison(
     a="circles:1", b="circles:2", snapshot=7, filters={}, iou="circle", min_iou=0.5, moved_px=0.5, only_a=0,
     only_b=0, only_a_images=[], only_b_images=[], counts=COUNTS, share_unchanged=640 / 812, shift_px=None,
     radius_change_px=None, score_change=None, by_source=[], by_radius=[], by_hour=[], worst=[],
+    truth=None,
 )  # fmt: skip
 
 
