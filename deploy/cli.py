@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from deploy import dead_letters, keys, promote, replay
+from deploy import dead_letters, ground_truth, keys, promote, replay
 from deploy.compare import compare
 from deploy.evaluate import evaluate
 from deploy.export import export
@@ -37,6 +37,7 @@ cli.add_typer(keys.commands, name="keys")
 cli.add_typer(replay.commands, name="replay")
 cli.command()(promote.promote)
 cli.command("promotions")(promote.list_)
+cli.add_typer(ground_truth.commands, name="annotations")
 cli.command()(find)
 cli.command()(evaluate)
 cli.command()(compare)
@@ -88,7 +89,7 @@ def send(
 @cli.command()
 def sql(query: Annotated[str, typer.Argument(help='Like "select * from images limit 5".')]) -> None:
     """Run a read-only query over the view and print a table. Tables: images, detections, objects,
-    failures, retries, unlisted, offsets."""
+    annotations, annotated, failures, retries, unlisted, offsets."""
     from duckdb import StatementType
 
     from streams import lake

@@ -20,6 +20,7 @@ from query_api import (
     changes,
     document,
     errors,
+    ground_truth,
     health,
     images,
     listing,
@@ -38,7 +39,7 @@ from query_api.access.rules import Table, describe
 from query_api.access.seal import Seal
 from query_api.answers import READ_FROM
 from query_api.lookup import Lookup
-from query_api.moments import HEADER, moments
+from query_api.moments import HEADER, afters, moments
 from query_api.observe import Observe, access_log
 from query_api.processes import Processes
 from query_api.sorting import Cursors
@@ -56,6 +57,7 @@ from streams import lake
 from streams.codec import Codec
 from streams.ingest import orphans
 from streams.ingest.claims import Claims, claims_pool
+from streams.ingest.log import LogWriter
 from streams.ingest.upload import Gateway
 from streams.live_view import LiveView
 from streams.process import configure_logging
@@ -74,12 +76,14 @@ def create_app(settings: Settings) -> FastAPI:
     callers = Callers(settings, seal) if settings.auth == "on" else None
     recent, history = Recent(), History(settings)
     follower = Follower(settings, view, waiting, recent)
-    moment = moments(view, waiting, seal, stopping, settings.after_wait_s)
+    passed = afters(waiting, seal, stopping, settings.after_wait_s)
+    moment = moments(view, passed)
     lookup = Lookup(claims, view)
     turns = Turns(settings.uploads_at_once, settings.uploads_waiting)
     measured, kafka = metrics.Metrics(turns), Log(settings)
     asking = Asking(settings, stopping)
-    gateway = Gateway(settings, Codec.from_url(settings.schema_registry_url), store, claims)
+    writing = LogWriter(settings, Codec.from_url(settings.schema_registry_url))
+    gateway = Gateway(settings, writing, store, claims)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -87,7 +91,7 @@ def create_app(settings: Settings) -> FastAPI:
         async with pool:
             await claims.create()
             await cursors.share(pool)
-            async with gateway, callers or nullcontext():
+            async with writing, callers or nullcontext():
                 follower.start()
                 if settings.query_by_sql:
                     asking.prepare()
@@ -107,6 +111,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(statistics.routes(view, moment))
     app.include_router(batch.routes(settings, view, moment))
     app.include_router(pictures.routes(settings, store, lookup, moment))
+    app.include_router(ground_truth.routes(settings, lookup, view, writing, seal, turns, passed, moment))
     app.include_router(sql.routes(settings, view, asking))
     app.include_router(changes.routes(view, recent, history, seal, stopping, settings.streams_at_once))
     seldom = LiveView(settings)
@@ -120,7 +125,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.add_middleware(  # before the guard: a browser asks without a key what it may ask with one
             CORSMiddleware,
             allow_origins=settings.cors_origins.split(","),
-            allow_methods=["GET", "POST"],
+            allow_methods=["GET", "POST", "PUT"],
             allow_headers=["Authorization", "X-API-Key", "Last-Event-ID"],
             expose_headers=[HEADER, *READ_FROM, "Location", "Retry-After", "X-Request-ID"],
         )

@@ -84,6 +84,14 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("/images/{image_id}/overlay", "get"): Operation(
         "get_overlay", "The picture with its circles", None, (*ONE, 406), PICTURE, (304,)
     ),
+    ("/images/{image_id}/annotations", "put"): Operation(
+        "annotate_image", "Say which circles are in an image", schemas.Recorded,
+        (400, 404, 408, 413, 422, 429, 503, 504),
+    ),
+    ("/images/{image_id}/annotations", "get"): Operation(
+        "list_annotations", "What people say which circles are in an image", schemas.Annotations, ONE,
+        further=(304,),
+    ),
     ("/changes", "get"): Operation(
         "follow_changes", "What becomes of images, as it happens", None, (400, 410, 422, 503), (EVENTS,)
     ),
@@ -125,7 +133,7 @@ TEXT, NUMBER = {"type": "string"}, {"type": "number"}
 OF_EVENTS = {"description": "events of the kinds that may be asked for; `data` of each is a JSON object"}
 """Without a type: until OpenAPI 3.2 some take a schema here for the stream's, others for an event's."""
 HEADERS: Mapping[str, tuple[Mapping[str, str], str]] = {
-    HEADER: (TEXT, "where the image is on the log: a read with `?after=` this sees it"),
+    HEADER: (TEXT, "where what was sent is on the log: a read with `?after=` this sees it"),
     "Location": (TEXT, "of the image"),
     "Circles-Snapshot": (TEXT, "of the lake that was read, or an older one; for callers of all projects"),
     "Circles-Watermark": (TEXT, "up to which uploads were detected or failed; for callers of all projects"),
@@ -135,6 +143,8 @@ HEADERS: Mapping[str, tuple[Mapping[str, str], str]] = {
 }
 ANSWERED_WITH: Mapping[type[BaseModel], tuple[str, ...]] = {
     schemas.Uploaded: (HEADER, "Location"),
+    schemas.Recorded: (HEADER,),
+    schemas.Annotations: (*READ_FROM, "ETag"),
     schemas.Images: (*READ_FROM, "Link"),
     schemas.Circles: (*READ_FROM, "Link"),
     schemas.Statistics: READ_FROM,

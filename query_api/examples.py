@@ -10,6 +10,7 @@ from streams.topics import UPLOADED
 
 IMAGE_ID, OBJECT_ID = "01939f3e-8a00-7c3f-9d52-6f1c0e8a4b21", "5d1c0d3e-9a1b-5c6d-8e7f-0a1b2c3d4e5f"
 REPLAY_ID = "0193b2c0-0000-7000-8000-000000000001"
+ANNOTATION_ID, ANNOTATED_AT = "01939f40-1f00-7b1c-8d2e-3f4a5b6c7d8e", "2026-01-31T12:01:00+00:00"
 UPLOADED_AT, DETECTED_AT = "2026-01-31T12:00:00.125000+00:00", "2026-01-31T12:00:00.250000+00:00"
 BBOX, CENTROID, RADIUS = [10.0, 10.0, 50.0, 50.0], [30.0, 30.0], 20.0
 MODEL = {"model_name": "circles", "model_version": "2"}
@@ -96,6 +97,16 @@ ANSWERS: Mapping[str, Any] = {
     },
     "list_objects_of_image": {"image_id": IMAGE_ID, "count": 1, "objects": [_box]},
     "get_object": _circle,
+    "annotate_image": {
+        "annotation_id": ANNOTATION_ID, "image_id": IMAGE_ID, "annotated_at": ANNOTATED_AT, "count": 1,
+    },
+    "list_annotations": {
+        "image_id": IMAGE_ID,
+        "annotation": {
+            "annotation_id": ANNOTATION_ID, "annotator": "anna", "annotated_at": ANNOTATED_AT,
+            "from": "circles:2", "drawn_as": "circles", "count": 1, "circles": [_circle],
+        },
+    },
     "get_image": {**_listed, "objects": [_found]},
     "follow_changes": (
         f'id: lake_1.1207.3\nevent: detected\ndata: {{"image_id": "{IMAGE_ID}", "project_id": "default",'

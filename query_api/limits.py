@@ -16,7 +16,7 @@ from starlette.formparsers import MultiPartException
 from query_api.errors import Problem
 
 FORM_OVERHEAD = 65_536
-"""Bytes allowed beside the file: boundaries and the other fields. Also the most of a JSON body."""
+"""Bytes allowed beside the file: boundaries and the other fields. Also the most of most JSON bodies."""
 MOST_FIELDS = 20
 """Fields of a form, the file among them or not."""
 GRACE_S = 5.0
@@ -107,10 +107,10 @@ async def read_form(request: Request, max_file_bytes: int, pace: Pace) -> FormDa
     raise Problem(422, f"the image belongs in a form field 'file' with a file name; fields sent: {got}")
 
 
-async def read_json(request: Request, pace: Pace) -> Any:
+async def read_json(request: Request, pace: Pace, most_bytes: int = FORM_OVERHEAD) -> Any:
     """The JSON of a small body. Raises Problem 400, 408, 413."""
-    too_large = Problem(413, f"larger than {FORM_OVERHEAD} bytes, the most that a JSON body may have", CLOSE)
-    body = Body(request, FORM_OVERHEAD, too_large, pace)
+    too_large = Problem(413, f"larger than {most_bytes} bytes, the most that this JSON body may have", CLOSE)
+    body = Body(request, most_bytes, too_large, pace)
     read, more = b"", True
     try:
         while more:

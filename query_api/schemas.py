@@ -185,6 +185,31 @@ class Uploaded(Answer):
     detection: UploadedDetection | None
 
 
+class Recorded(Answer):
+    """An annotation that is on the log."""
+
+    annotation_id: UUID
+    image_id: UUID
+    annotated_at: datetime
+    count: int
+
+
+class Annotation(Answer):
+    annotation_id: UUID
+    annotator: str
+    annotated_at: datetime
+    from_: str | None = Field(alias="from")
+    drawn_as: Literal["circles", "boxes"]
+    count: int
+    circles: list[Circle]
+
+
+class Annotations(Answer):
+    image_id: UUID
+    annotation: Annotation | None
+    versions: list[Annotation] = []
+
+
 class Said(BaseModel):
     """A JSON object."""
 

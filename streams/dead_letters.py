@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from streams import lake
-from streams.emit import Outgoing, emit, put
+from streams.produce import Outgoing, emit, put
 from streams.records import DeadLetterRetried
 from streams.rows import Headers, unpack_headers
 from streams.settings import Settings

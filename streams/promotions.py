@@ -14,8 +14,8 @@ import uuid_utils.compat as uuids
 
 from streams import lake
 from streams.current import Version
-from streams.emit import emit
 from streams.model import KServeModel
+from streams.produce import emit
 from streams.reevaluation import ModelPromoted
 from streams.settings import Settings
 from streams.statements import read_statements

@@ -12,9 +12,9 @@ from typing import Any
 import uuid_utils.compat as uuids
 
 from streams import lake, partitions, progress, replays
-from streams.emit import emit
 from streams.ledger import Ledger
 from streams.model import KServeModel
+from streams.produce import emit
 from streams.reevaluation import ReplayChanged, ReplayRequested, State
 from streams.replaying import for_version
 from streams.replays import Progress, Replay

@@ -39,7 +39,7 @@ def after_call(context: schemathesis.HookContext, case: Case, response: schemath
     """Keep what later requests may give back."""
     for header, name in (("circles-position", "after"), ("circles-snapshot", "as_of")):
         if found := response.headers.get(header):
-            given[name] = found[0]
+            given["annotated" if case.method == "PUT" else name] = found[0]
     if response.status_code == 200 and response.headers["content-type"] == ["application/json"]:
         answer = response.json()
         if following := answer.get("next"):
@@ -78,9 +78,13 @@ def _right(case: Case) -> None:
     if case.meta and case.meta.phase.name == "stateful" and "image_id" in case.path_parameters:
         query["after"] = "that of the upload"  # without it an image is there a moment later only
         query.pop("as_of", None)
-    for name, kept in (("after", "after"), ("as_of", "as_of"), ("cursor", _list(case))):
+    for name, kept in (("as_of", "as_of"), ("cursor", _list(case))):
         if query.get(name):
             query[name] = given.get(kept, "")
+    if query.get("after"):
+        query["after"] = ",".join(given[kept] for kept in ("after", "annotated") if kept in given)
+    if case.method == "PUT" and isinstance(case.body, dict):
+        _into_the_picture(case.body)
     if case.headers.get("last-event-id"):
         case.headers["last-event-id"] = given.get("as_of", "")
     if "version" in query:
@@ -92,6 +96,15 @@ def _right(case: Case) -> None:
     for name in ("since", "until"):
         if name in query:  # an offset must not lead out of the years that there are
             query[name] = min(max(query[name], FIRST), LAST)
+
+
+def _into_the_picture(body: dict[str, Any]) -> None:
+    """What is drawn, as something that a picture of 16 x 16 pixels can have."""
+    for circle in body.get("circles", ()):
+        circle |= {"x": circle["x"] % 16, "y": circle["y"] % 16, "radius": 1 + circle["radius"] % 15}
+    for box in body.get("boxes", ()):
+        x, y, width, height = (number % 8 for number in box)
+        box[:] = [x, y, x + 1 + width, y + 1 + height]
 
 
 def _list(case: Case) -> str:

@@ -20,6 +20,7 @@ VOCABULARY = {
         "records",
         "circles",
         "reevaluation",
+        "ground_truth",
         "topics",
         "codec",
         "settings",

@@ -43,6 +43,12 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
     "/images/{image_id}/content": {"GET": Rule("read", limited=True)},
     "/images/{image_id}/thumbnail": {"GET": Rule("read", limited=True)},
     "/images/{image_id}/overlay": {"GET": Rule("read", limited=True)},
+    "/images/{image_id}/annotations": {
+        "GET": Rule("read", limited=True),
+        "PUT": Rule(
+            "ingest", limited=True
+        ),  # it adds to the log what is never taken from it, as an upload does
+    },
     "/images/objects": {"POST": Rule("read", limited=True)},
     "/images/{image_id}/objects": {"GET": Rule("read", limited=True)},
     "/images/{image_id}/objects/{object_id}": {"GET": Rule("read", limited=True)},

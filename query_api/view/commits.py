@@ -20,7 +20,7 @@ from psycopg.sql import SQL, Identifier
 from streams import lake
 from streams.settings import Settings
 from streams.statements import read_statements
-from streams.topics import UPLOADED
+from streams.topics import ANNOTATED, UPLOADED
 
 STATEMENTS = read_statements("query_api", "view/commits.sql")
 COLUMNS = {
@@ -46,7 +46,7 @@ MOST_COMMITS = 64
 _INSERTED = re.compile(r"(inserted_into_table|inlined_insert):(\d+)")
 _HARMLESS = re.compile(r"(merge_adjacent|inline_flush|created_(table|schema)|flushed_inlined)\b.*")
 Position = Mapping[int, int]
-"""An offset of `images.uploaded` by partition."""
+"""An offset by partition, of `images.uploaded` unless something else is said."""
 
 
 class Gone(Exception):
@@ -55,11 +55,15 @@ class Gone(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The catalog at one moment. commits: snapshot, changes, and what the commit said, of those unseen."""
+    """The catalog at one moment. commits: snapshot, changes, and what the commit said, of those unseen.
+
+    annotated: how far annotations are folded, which are in no window: they are read from the lake as it is.
+    """
 
     live: str
     snapshot: int
     folded: Position
+    annotated: Position
     watermarks: Position
     commits: Sequence[tuple[int, str, Mapping[str, Any]]]
 
@@ -94,14 +98,16 @@ class Commits:
     def standing(self, after: int) -> Standing:
         """The catalog now, with at most MOST_COMMITS commits after a snapshot. Raises psycopg.Error."""
         wanted = {
-            "generation": self.generation, "topic": UPLOADED.name, "after": after, "most": MOST_COMMITS,
+            "generation": self.generation, "uploaded": UPLOADED.name, "annotated": ANNOTATED.name,
+            "after": after, "most": MOST_COMMITS,
         }  # fmt: skip
         rows = self._catalog.execute(self._of("standing"), wanted).fetchall()
-        live, snapshot, folded, watermarks, commits = rows[0]
+        live, snapshot, folded, annotated, watermarks, commits = rows[0]
         return Standing(
             live,
             snapshot,
             _position(folded),
+            _position(annotated),
             _position(watermarks),
             [(number, changes, orjson.loads(said or "{}")) for number, changes, said in commits or ()],
         )

@@ -21,11 +21,12 @@ from query_api.view.commits import Commits, Delta, Gone, Standing
 from query_api.view.newest import ids
 from query_api.view.reading import View
 from query_api.view.recent import Recent
-from query_api.view.waiting import Waiting
+from query_api.view.waiting import At, Waiting
 from query_api.view.window import Window
 from streams import lake
 from streams.errors import LakeRefused
 from streams.settings import Settings
+from streams.topics import ANNOTATED, UPLOADED
 
 LOOK_S = 0.25
 """Between looks at the catalog when nothing tells of a commit: how old a notice of it can become."""
@@ -141,7 +142,8 @@ class Follower:
         at = (delta.snapshot, delta.folded) if self._view.window else (now.snapshot, now.folded)
         self._view.saw(generation, at[0], now.watermarks)
         outcomes = (delta.tables.get(name) for name in ("detections", "failures"))
-        come: dict[int | str, int] = dict(at[1].items())
+        come: dict[At, int] = {(UPLOADED.name, p): offset for p, offset in at[1].items()}
+        come |= {(ANNOTATED.name, p): offset for p, offset in now.annotated.items()}
         come[generation] = at[0] + 1
         came = (ids(rows["image_id"]).tolist() if rows else () for rows in outcomes)
         self._tell(self._waiting.came, come, *came)

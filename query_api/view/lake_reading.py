@@ -44,15 +44,15 @@ class LakeReading:
 
     def near(
         self,
-        at: tuple[str | None, int] | None,
+        at: tuple[str | None, int | None] | None,
         text: Callable[[int | None], str],
         values: Mapping[str, Any],
         fetch: Fetch[Answer],
     ) -> Answer:
         """The answer to the query that `text` makes for a snapshot, None: for what is newest.
 
-        at: a generation, None: the live one, and its snapshot. Where it is None or gone, the newest one of
-        the live generation is read.
+        at: a generation, None: the live one, and its snapshot, None: its newest. Where it is gone, the newest
+        one of the live generation is read.
         """
         known = at or (None, None)
         for attempt, (generation, snapshot) in enumerate((known, known, (None, None))):

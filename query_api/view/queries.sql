@@ -136,3 +136,17 @@ SELECT snapshot_id FROM lake.snapshots() WHERE snapshot_id = $number;
 
 -- name: snapshot_at
 SELECT max(snapshot_id) AS snapshot FROM lake.snapshots() WHERE snapshot_time <= $moment;
+
+-- name: annotations
+-- The newest versions of an image's ground truth, each with its circles: so many at most, and none behind those that
+-- have enough circles. `log_offset` orders what is of one image; an image's annotations are of its project, whatever
+-- they say themselves.
+WITH version AS MATERIALIZED (
+    SELECT * FROM lake.annotations {at} WHERE image_id = $image
+    WINDOW newer AS (ORDER BY log_offset DESC ROWS UNBOUNDED PRECEDING)
+    QUALIFY row_number() OVER newer <= $most AND sum(circle_count) OVER newer - circle_count < $enough),
+circle AS (SELECT * FROM lake.annotated {at} WHERE image_id = $image)
+SELECT version.annotation_id, annotator, annotated_at, model_name, model_version, drawn_as, circle_count,
+       object_id, x, y, radius, x_min, y_min, x_max, y_max
+FROM version LEFT JOIN circle ON circle.annotation_id = version.annotation_id
+ORDER BY log_offset DESC, radius DESC, object_id;

@@ -118,6 +118,20 @@ class View:
         """The rows of a query of queries.sql that names the lake's tables itself. Raises ViewUnavailable."""
         return await self._on_thread(self._lake.newest, QUERIES[query], values, as_rows)
 
+    async def lake_rows_at(self, query: str, snapshot: int | None, **values: Any) -> list[dict[str, Any]]:
+        """The same of one with `{at}` behind its tables; snapshot None: as what is followed is now.
+
+        Raises SnapshotGone, too.
+        """
+
+        def text(found: int | None) -> str:
+            still_kept(snapshot, found)
+            return QUERIES[query].replace("{at}", "" if found is None else f"AT (VERSION => {found:d})")
+
+        # Of the generation whose positions are waited for: the live one may be another for a moment.
+        at = self.seen.generation if self.seen else None, snapshot
+        return await self._on_thread(self._lake.near, at, text, values, as_rows)
+
     async def _on_thread(self, read: Callable[..., Answer], *arguments: Any) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(self._threads, read, *arguments)
 
@@ -174,13 +188,16 @@ class View:
             at = self.seen and self.seen.generation, snapshot
 
         def text(found: int | None) -> str:
-            if found is None and snapshot is not None:
-                raise SnapshotGone(
-                    f"snapshot {snapshot} is not kept any more, or had not all of its tables yet"
-                )
+            still_kept(snapshot, found)
             return question.of_lake(candidates, found)
 
         return self._lake.near(at, text, question.values, fetch)
+
+
+def still_kept(wanted: int | None, found: int | None) -> None:
+    """Raises SnapshotGone where a snapshot is wanted and only the newest one was found."""
+    if wanted is not None and found is None:
+        raise SnapshotGone(f"snapshot {wanted} is not kept any more, or had not all of its tables yet")
 
 
 def as_rows(result: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:

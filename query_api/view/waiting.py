@@ -12,8 +12,10 @@ from query_api.errors import ViewUnavailable
 
 REMEMBERED = 100_000
 """Newest outcomes: an image's may be there before anybody waits for it."""
-Position = Mapping[int | str, int]
-"""An offset of `images.uploaded` by partition, and a snapshot by the generation that it is of."""
+At = tuple[str, int] | str
+"""A topic's partition, or a generation."""
+Position = Mapping[At, int]
+"""An offset by partition, and a snapshot by the generation that it is of."""
 
 
 class Waiting:
@@ -78,11 +80,11 @@ class Waiting:
         return remaining(position, self._folded)
 
 
-def remaining(position: Position, folded: Position) -> dict[int | str, int]:
+def remaining(position: Position, folded: Position) -> dict[At, int]:
     """How many messages, or commits, are missing up to and with a position's; none where all are there.
 
     Snapshots of a generation that is not the live one are passed: what follows it has all that it had.
     """
-    known = {at: last for at, last in position.items() if isinstance(at, int) or at in folded}
+    known = {at: last for at, last in position.items() if isinstance(at, tuple) or at in folded}
     lags = {at: last + 1 - folded.get(at, 0) for at, last in known.items()}
     return {at: lag for at, lag in lags.items() if lag > 0}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import glob
+import json
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,13 +83,15 @@ async def _upload(client: httpx.AsyncClient, path: Path, source: str) -> Sent:
         data = await asyncio.to_thread(path.read_bytes)
     except OSError as error:
         return Sent(path, "refused", reason=str(error))
+    # By this name annotations find the image again.
+    about = {"attributes": json.dumps({"file_name": path.name})}
     try:
         async for attempt in stamina.retry_context(
             on=(Busy, httpx.TransportError), attempts=None, timeout=60, wait_initial=0.3, wait_max=5
         ):
             with attempt:
                 answer = await client.post(
-                    "/images/", files={"file": (path.name, data)}, data={"source": source}
+                    "/images/", files={"file": (path.name, data)}, data={"source": source, **about}
                 )
                 if answer.status_code in (429, 503):
                     raise Busy(_detail(answer))

@@ -5,20 +5,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from datetime import UTC, datetime
-from typing import NamedTuple, Self
+from typing import NamedTuple
 from uuid import UUID
 
 import uuid_utils.compat as uuids
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
-from aiokafka.structs import RecordMetadata
 
 from detector.images import Inspected, inspect
-from streams.codec import Codec
-from streams.errors import LogUnavailable
-from streams.headers import cloud_event_headers
 from streams.ingest.claims import Claims
-from streams.records import ImageUploaded, key_of
+from streams.ingest.log import LogWriter
+from streams.records import ImageUploaded
 from streams.settings import Settings
 from streams.store import Store
 from streams.topics import UPLOADED
@@ -35,29 +30,13 @@ class Accepted(NamedTuple):
 
 
 class Gateway:
-    """Takes uploads in: claim, store, send, each finished before the next. Use as a context manager."""
+    """Takes uploads in: claim, store, send, each finished before the next."""
 
-    def __init__(self, settings: Settings, codec: Codec, store: Store, claims: Claims) -> None:
+    def __init__(self, settings: Settings, log: LogWriter, store: Store, claims: Claims) -> None:
         self._settings = settings
-        self._codec = codec
+        self._log = log
         self._store = store
         self._claims = claims
-        self._producer: AIOKafkaProducer
-
-    async def __aenter__(self) -> Self:
-        # Not idempotent: a repeated event has the same image id, which the view takes once, and an
-        # idempotent producer can fail for good when its broker dies.
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._settings.kafka_bootstrap_servers,
-            acks="all",
-            request_timeout_ms=10_000,
-            retry_backoff_ms=100,
-        )
-        await self._producer.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._producer.stop()
 
     async def accept(
         self,
@@ -92,21 +71,10 @@ class Gateway:
                 uploaded_at=now,
                 attributes=attributes or {},
             )
-            sent = await self._send(event, traceparent)
+            sent = await self._log.send(UPLOADED, event, traceparent)
         return Accepted(image_id, sent.partition, sent.offset)
 
     def _examined(self, data: bytes) -> tuple[Inspected, str]:
         """What the image is, and its SHA-256. Raises InvalidImage."""
         facts = inspect(data, self._settings.max_image_pixels, decode=True)
         return facts, hashlib.sha256(data).hexdigest()
-
-    async def _send(self, event: ImageUploaded, traceparent: bytes | None) -> RecordMetadata:
-        try:
-            return await self._producer.send_and_wait(
-                UPLOADED.name,
-                self._codec.encode(event),
-                key=key_of(event),
-                headers=cloud_event_headers(event, traceparent),
-            )
-        except KafkaError as error:
-            raise LogUnavailable(f"Kafka does not acknowledge: {type(error).__name__}") from error

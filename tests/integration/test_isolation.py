@@ -23,11 +23,12 @@ SILENCE_S = 0.5
 """After which a stream has said what it says at once."""
 NOT_READ = {
     ("/images", "post"), ("/images/", "post"), ("/images/objects", "post"), ("/sql", "post"),
+    ("/images/{image_id}/annotations", "put"),
     ("/health", "get"),
     ("/health/live", "get"), ("/health/ready", "get"),
 }  # fmt: skip
-"""Uploads are in test_access, the batch read in test_pictures, SQL in tests/query_api/sql; health is the same
-for everyone, but changes by itself."""
+"""Uploads are in test_access, the batch read in test_pictures, annotating in test_ground_truth, SQL in
+tests/query_api/sql; health is the same for everyone, but changes by itself."""
 READS = sorted(path for path, methods in RULES.items() if "GET" in methods and methods["GET"].right)
 OF_ALL = {path for path in READS if not RULES[path]["GET"].limited}
 """What counts all projects' alike: callers of one project are refused."""
@@ -76,8 +77,12 @@ def upload(api: httpx.Client, seed: int, source: str = "") -> httpx.Response:
 
 @pytest.fixture(scope="module")
 def foreign(world: World) -> Known:
-    """An image of the other project."""
+    """An image of the other project, with an annotation."""
     answer = upload(world.theirs, 100, SOURCE)
+    place = f"{answer.headers['location']}/annotations"
+    annotated = world.theirs.put(place, json={"annotator": SOURCE, "circles": []}).raise_for_status()
+    after = {"after": annotated.headers["circles-position"]}
+    assert world.theirs.get(place, params=after).json()["annotation"]["annotator"] == SOURCE
     with client(world.settings, key(world.settings, None, "read")) as every:
         image = every.get(answer.headers["location"]).json()
         page = every.get("/images", params={"limit": 1}).json()
@@ -106,7 +111,7 @@ def requests(document: dict[str, Any], path: str, known: Known) -> Iterator[http
         "as_of": ["2000-01-01T00:00:00Z", "1", "2100-01-01T00:00:00Z"], "box": ["0,0,99,99"],
         "by": ["source", "project", "model"], "bucket": ["hour"], "width": [".5"], "size": ["64"],
         "kind": ["uploaded", "detected", "failed"], "min_radius": ["1"], "max_radius": ["99"],
-        "min_score": [".1"], "max_score": ["1"],
+        "min_score": [".1"], "max_score": ["1"], "versions": ["all"],
     }  # fmt: skip
     operation = document["paths"][path]["get"]
     asked: list[dict[str, str]] = [{}]

@@ -9,6 +9,7 @@ from query_api.access.caller import OPERATOR, RIGHTS, Caller
 from query_api.access.seal import Seal
 from query_api.errors import Problem
 from query_api.moments import read
+from streams.topics import UPLOADED
 
 A, B = (Caller(project, RIGHTS, project) for project in ("a", "b"))
 
@@ -29,8 +30,8 @@ def test_what_one_process_sealed_for_a_project_another_opens_for_that_project(
     one, other = seals
     sealed = one.close("3-1207", A)
     assert "1207" not in sealed
-    assert read(sealed, other, A) == {3: 1207}
-    assert read(f"{sealed},3-9", other, OPERATOR) == {3: 1207}
+    assert read(sealed, other, A) == {(UPLOADED.name, 3): 1207}
+    assert read(f"{sealed},3-9", other, OPERATOR) == {(UPLOADED.name, 3): 1207}
     assert one.close("3-1207", OPERATOR) == "3-1207"
 
 

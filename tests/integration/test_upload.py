@@ -16,6 +16,7 @@ from streams import lake
 from streams.codec import Codec
 from streams.errors import CatalogUnavailable, DuplicateImage, LogUnavailable
 from streams.ingest.claims import Claims, claims_pool
+from streams.ingest.log import LogWriter
 from streams.ingest.orphans import sweep
 from streams.ingest.upload import Accepted, Gateway
 from streams.records import Record, subject
@@ -53,10 +54,8 @@ async def gateway(
     async with claims_pool(settings.catalog_url.get_secret_value()) as pool:
         ours = claims(pool)
         await ours.create()
-        async with Gateway(
-            settings, codec or Codec(), Store(settings.objects_url, 10_000_000), ours
-        ) as ready:
-            yield ready
+        async with LogWriter(settings, codec or Codec()) as log:
+            yield Gateway(settings, log, Store(settings.objects_url, 10_000_000), ours)
 
 
 def test_a_crash_between_object_and_event_is_finished_by_the_next_upload(settings: Settings) -> None:

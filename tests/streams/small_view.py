@@ -86,7 +86,7 @@ def folded_view(folder: Path) -> Iterator[Folded]:
 
 def put(settings: Settings, view: duckdb.DuckDBPyConnection, log: list[Any], begin: int) -> int:
     """Commit records; the snapshot that has them."""
-    sent = [message(record, offset=begin) for record in log]
+    sent = [message(record, offset=begin + index) for index, record in enumerate(log)]
     start = {(one.topic, 0): begin for one in sent}
     with lake.catalog(settings) as catalog:
         ledger = Ledger(catalog, lake.live(settings))

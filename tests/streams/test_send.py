@@ -66,6 +66,7 @@ def test_an_upload_is_a_form_with_the_file_and_its_source(tmp_path: Path) -> Non
     assert (request.method, request.url.path) == ("POST", "/images/")
     assert b'name="file"; filename="a.png"' in request.content
     assert b'name="source"\r\n\r\ncamera-1\r\n' in request.content
+    assert b'name="attributes"\r\n\r\n{"file_name": "a.png"}\r\n' in request.content
 
 
 @pytest.mark.parametrize(

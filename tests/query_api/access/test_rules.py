@@ -71,12 +71,13 @@ def test_a_route_without_a_rule_is_refused() -> None:
 
 @given(st.lists(SEGMENTS, max_size=6))
 @example(["images", "objects"])
+@example(["images", "x", "annotations"])
 def test_the_table_and_the_router_agree_on_each_path(app: FastAPI, segments: list[str]) -> None:
     path = "/" + "/".join(segments)
     scope = {"type": "http", "path": path, "root_path": "", "method": "GET", "headers": []}
     needed = {
         method: RULES[str(route.path)][method]
-        for method in ("POST", "GET")
+        for method in ("POST", "PUT", "GET")
         for route in reversed(list(iter_route_contexts(app.routes)))  # the first that matches answers
         if route.matches(scope | {"method": method})[0] is Match.FULL
         if route.path == path or path not in RULES  # the guard lets nothing else through to the router
@@ -100,6 +101,9 @@ def test_browsers_ask_without_a_key_what_they_may_ask_with_one_where_that_is_set
     opened = made("https://ours")
     answer = TestClient(opened).options("/images", headers=asked)
     assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, "https://ours")
+    for method in ("POST", "PUT"):
+        other = asked | {"Access-Control-Request-Method": method}
+        assert TestClient(opened).options("/images", headers=other).status_code == 200
     assert TestClient(opened).get("/images", headers={"Origin": "https://ours"}).status_code == 401
     closed = TestClient(app).options("/images", headers=asked)
     assert (closed.status_code, "access-control-allow-origin" in closed.headers) == (405, False)

@@ -27,6 +27,7 @@ from query_api.view.waiting import Waiting
 from streams import lake
 from streams.maintenance import maintenance
 from streams.settings import Settings
+from streams.topics import UPLOADED
 from tests.examples import detected, uploaded
 from tests.query_api.view.test_window import folding
 
@@ -89,7 +90,7 @@ def test_it_follows_outlives_the_catalog_and_says_how_old_its_answers_are(tmp_pa
                 wait = asyncio.create_task(found.waiting.detected(image(2), SLOWEST_S))
                 await asyncio.to_thread(fold, settings, 2)
                 assert await wait
-                assert await found.waiting.passed({0: 1}, SLOWEST_S) == {}
+                assert await found.waiting.passed({(UPLOADED.name, 0): 1}, SLOWEST_S) == {}
                 assert await found.images() == {image(1), image(2)}
                 assert found.view.newest(image(2), "default")
                 assert found.view.newest(image(2), "another") is None

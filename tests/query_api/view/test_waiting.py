@@ -10,8 +10,10 @@ import pytest
 from query_api.errors import ViewUnavailable
 from query_api.view import waiting as module
 from query_api.view.waiting import Position, Waiting
+from streams.topics import UPLOADED
 
 IMAGE, OTHER = UUID(int=1), UUID(int=2)
+A, B = (UPLOADED.name, 1), (UPLOADED.name, 2)
 
 
 async def soon() -> None:
@@ -21,7 +23,7 @@ async def soon() -> None:
 
 def test_a_catalog_that_is_away_is_not_told_as_a_lag() -> None:
     with pytest.raises(ViewUnavailable, match="catalog does not answer"):
-        asyncio.run(Waiting().passed({3: 1207}, 0.01))
+        asyncio.run(Waiting().passed({A: 1207}, 0.01))
 
 
 def test_each_is_woken_by_its_own_image() -> None:
@@ -54,17 +56,17 @@ def test_what_came_before_anybody_waited_is_known_as_long_as_it_is_new(
 def test_a_position_is_waited_for_until_it_is_passed_in_every_partition() -> None:
     async def run() -> None:
         waiting = Waiting()
-        waiting.came({1: 5})
-        assert await waiting.passed({1: 4}, 0) == {}
-        wait = asyncio.create_task(waiting.passed({1: 5, 2: 0}, 60))
-        steps: tuple[Position, ...] = ({1: 6}, {1: 6, 2: 0})
+        waiting.came({A: 5})
+        assert await waiting.passed({A: 4}, 0) == {}
+        wait = asyncio.create_task(waiting.passed({A: 5, B: 0}, 60))
+        steps: tuple[Position, ...] = ({A: 6}, {A: 6, B: 0})
         for folded in steps:
             await soon()
             waiting.came(folded)
             await soon()
             assert not wait.done()
-        waiting.came({1: 6, 2: 1})
+        waiting.came({A: 6, B: 1})
         assert await wait == {}
-        assert await waiting.passed({1: 7, 2: 0}, 0.01) == {1: 2}
+        assert await waiting.passed({A: 7, B: 0}, 0.01) == {A: 2}
 
     asyncio.run(run())
