@@ -20,16 +20,18 @@ Body = TypeVar("Body", bound=BaseModel)
 Found = TypeVar("Found")
 
 
-def body_of(model: type[BaseModel], example: dict[str, Any]) -> dict[str, Any]:
-    """The part of the OpenAPI document that describes a JSON body."""
-    content = {"schema": model.model_json_schema(), "example": example}
+def body_of(example: dict[str, Any], *models: type[BaseModel]) -> dict[str, Any]:
+    """The part of the OpenAPI document that describes a JSON body, which is one of the models."""
+    schemas = [model.model_json_schema() for model in models]
+    content = {"schema": schemas[0] if len(schemas) == 1 else {"oneOf": schemas}, "example": example}
     return {"requestBody": {"required": True, "content": {"application/json": content}}}
 
 
 async def read_as(model: type[Body], request: Request, pace: Pace) -> Body:
     """The JSON body of a request. Raises Problem 400, 408, 413, 422."""
+    body = await read_json(request, pace)
     try:
-        return model.model_validate(await read_json(request, pace))
+        return model.model_validate(body)
     except ValidationError as error:
         said = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in error.errors())
         raise Problem(422, said) from error

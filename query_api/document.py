@@ -98,7 +98,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("/replays", "get"): Operation("list_replays", "All replays", schemas_of_replays.Replays, (503,)),
     ("/replays", "post"): Operation(
         "start_replay", "Images again, by another version", schemas_of_replays.StartedReplay,
-        (400, 408, 413, 422, 503),
+        (400, 408, 409, 413, 422, 503),
     ),
     ("/replays/{replay_id}", "get"): Operation(
         "get_replay", "One replay, and how far it is", schemas_of_replays.ReplayInFull, (404, 503)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Literal
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from query_api.access.caller import calling
 from query_api.answers import json
@@ -18,12 +19,22 @@ from streams.live_view import LiveView
 from streams.settings import Settings
 
 
-class Promoted(BaseModel):
-    """A version, or the one before the current one."""
+class Forward(BaseModel):
+    """To a version."""
 
     model_config = ConfigDict(extra="forbid")
-    model: str | None = Field(None, pattern=VERSION, examples=["circles:2"])
-    back: bool = Field(False, strict=True)
+    model: str = Field(pattern=VERSION, examples=["circles:2"])
+
+
+class Back(BaseModel):
+    """To the version before the current one."""
+
+    model_config = ConfigDict(extra="forbid")
+    back: Literal[True]
+
+
+class Promoted(RootModel[Forward | Back]):
+    """One of the two."""
 
 
 def routes(settings: Settings, view: LiveView) -> APIRouter:
@@ -41,13 +52,12 @@ def routes(settings: Settings, view: LiveView) -> APIRouter:
         ]
         return json({"current": now and str(now), "promotions": rows, "count": len(rows)})
 
-    @router.post("/promotions", status_code=201, openapi_extra=body_of(Promoted, {"model": "circles:2"}))
+    @router.post("/promotions", status_code=201, openapi_extra=body_of({"model": "circles:2"}, Forward, Back))
     async def promote(request: Request) -> Response:
         """Make a version the current one: its detections are served, and it detects what is uploaded."""
-        asked = await read_as(Promoted, request, pace)
-        if (asked.model is None) != asked.back:
-            raise Problem(422, 'send {"model": "circles:2"}, or {"back": true} for the version before')
-        if asked.model is None:
+        asked = (await read_as(Promoted, request, pace)).root
+        back = isinstance(asked, Back)
+        if isinstance(asked, Back):
             made = await answered(view.ask(promotions.history))
             if not made:
                 raise Problem(409, "nothing was promoted yet: there is nothing to go back to")
@@ -56,7 +66,7 @@ def routes(settings: Settings, view: LiveView) -> APIRouter:
             version = Version.read(asked.model)
         by = calling(request).name
         previous, covered = await answered(
-            asyncio.to_thread(promotions.promote, settings, version, by=by, back=asked.back), wrong=409
+            asyncio.to_thread(promotions.promote, settings, version, by=by, back=back), wrong=409
         )
         answer = {"current": str(version), "previous": str(previous), **covered._asdict()}
         return json(answer, 201)

@@ -73,7 +73,7 @@ def routes(settings: Settings, view: LiveView, stopping: Stopping) -> APIRouter:
         made = await answered(view.ask(replays.find))
         return json({"replays": list(map(shown, made)), "count": len(made)})
 
-    @router.post("/replays", status_code=201, openapi_extra=body_of(Asked, {"model": "circles:2"}))
+    @router.post("/replays", status_code=201, openapi_extra=body_of({"model": "circles:2"}, Asked))
     async def start(request: Request) -> Response:
         """Detect images of the log again by another version; it ends with what is on the log now."""
         asked = await read_as(Asked, request, pace)
@@ -91,7 +91,8 @@ def routes(settings: Settings, view: LiveView, stopping: Stopping) -> APIRouter:
                 images=tuple(asked.images) if asked.images else None,
                 sample=asked.sample,
                 annotated=asked.only_with_ground_truth,
-            )
+            ),
+            wrong=409,
         )
         replay = Replay(requested, "running", requested.requested_by, requested.requested_at)
         place = {"Location": f"/replays/{requested.replay_id}"}

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import psycopg
@@ -61,6 +62,25 @@ def test_who_shows_nothing_is_asked_for_a_key(guarded: Settings, path: str) -> N
     assert answer.headers["www-authenticate"] == 'Bearer realm="circles"'
     assert answer.headers["content-type"] == "application/problem+json"
     assert "Authorization: Bearer" in answer.json()["detail"]
+
+
+def test_replays_and_promotions_are_for_who_administers_all_projects(guarded: Settings) -> None:
+    reads, administers = key(guarded, None, "read"), key(guarded, None, "administer")
+    of_one = key(guarded, "p", "read", "administer")
+    changes = {
+        "/replays": {"model": "circles:2"},
+        "/promotions": {"model": "circles:2"},
+        f"/replays/{UUID(int=1)}/pause": {},
+    }
+    with client(guarded, reads) as reader, client(guarded, of_one) as limited:
+        for path, body in changes.items():
+            assert reader.post(path, json=body).status_code == 403
+            assert limited.post(path, json=body).status_code == 403
+        for path in ("/replays", "/promotions"):
+            assert reader.get(path).status_code == 200
+            assert limited.get(path).status_code == 403
+    with client(guarded, administers) as api:
+        assert {api.post(path, json=body).status_code for path, body in changes.items()} == {404, 409}
 
 
 def test_the_page_its_reference_and_health_ask_nobody(guarded: Settings) -> None:

@@ -24,11 +24,14 @@ SILENCE_S = 0.5
 NOT_READ = {
     ("/images", "post"), ("/images/", "post"), ("/images/objects", "post"), ("/sql", "post"),
     ("/images/{image_id}/annotations", "put"),
+    ("/replays", "post"), ("/promotions", "post"),
+    *((f"/replays/{{replay_id}}/{change}", "post") for change in ("pause", "resume", "cancel")),
     ("/health", "get"),
     ("/health/live", "get"), ("/health/ready", "get"),
 }  # fmt: skip
 """Uploads are in test_access, the batch read in test_pictures, annotating in test_ground_truth, SQL in
-tests/query_api/sql; health is the same for everyone, but changes by itself."""
+tests/query_api/sql, replays and promotions in test_access; health is the same for everyone, but changes by
+itself."""
 READS = sorted(path for path, methods in RULES.items() if "GET" in methods and methods["GET"].right)
 OF_ALL = {path for path in READS if not RULES[path]["GET"].limited}
 """What counts all projects' alike: callers of one project are refused."""
@@ -119,7 +122,7 @@ def requests(document: dict[str, Any], path: str, known: Known) -> Iterator[http
         if parameter["in"] == "query":  # a parameter that is missing above has to be thought of there
             asked += [{parameter["name"]: value} for value in values[parameter["name"]]]
     for parameters, etag in product(asked, ("", f'"{known.sha256}"')):
-        place = path.format(image_id=known.image_id, object_id=known.object_id)
+        place = path.format(image_id=known.image_id, object_id=known.object_id, replay_id=known.object_id)
         headers = {"If-None-Match": etag} if etag else {}
         yield httpx.Request("GET", place, params=parameters, headers=headers)
 

@@ -123,7 +123,7 @@ def test_answers_are_what_the_document_says(mine: httpx.Client) -> None:
     object_id = mine.get(f"/images/{image_id}").json()["objects"][0]["object_id"]
     checked = 0
     for (path, method), operation in OPERATIONS.items():
-        place = path.format(image_id=image_id, object_id=object_id)
+        place = path.format(image_id=image_id, object_id=object_id, replay_id=image_id)
         if method == "get" and operation.model and RULES[path]["GET"].limited:
             operation.model.model_validate_json(mine.get(place).raise_for_status().content)
             checked += 1

@@ -66,8 +66,7 @@ def test_one_that_is_killed_is_replaced_while_the_others_answer() -> None:
         os.kill(victim, signal.SIGKILL)
         until(gone(victim))
         assert victim not in serving(url)  # each of 60 connections is taken by another
-        until(lambda: len(serving(url)) == COUNT)
-        assert before - {victim} < serving(url)
+        until(lambda: before - {victim} < serving(url))  # by chance a look may miss one of them
         assert process.poll() is None
 
 

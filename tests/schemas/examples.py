@@ -73,4 +73,5 @@ def record_of(path: Path) -> Record:
         values["circles"] = np.array([tuple(circle.values()) for circle in values["circles"]], CIRCLE)
     if "headers" in values:
         values["headers"] = tuple((header["name"], header["value"]) for header in values["headers"])
+    values |= {name: tuple(values[name]) for name in ("begins", "ends") if name in values}
     return RECORDS[document(path)["name"]](**values)
