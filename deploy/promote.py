@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Column, Table
@@ -11,9 +11,19 @@ from rich.table import Column, Table
 from deploy.terminal import console
 from streams.settings import Settings
 
+if TYPE_CHECKING:
+    from streams.current import Version
+
 
 def promote(
     model: Annotated[str, typer.Argument(metavar="[NAME:VERSION]", show_default=False)] = "",
+    require: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="WORDS",
+            help="Only if on ground truth 'f1@.5 >= .95', or 'f1@.5 not worse than current'; repeatable.",
+        ),
+    ] = None,
     back: Annotated[bool, typer.Option("--back", help="Return to the one before.")] = False,
 ) -> None:
     """Make a version the current one: its detections are served, and it detects what is uploaded."""
@@ -32,13 +42,44 @@ def promote(
         version = made[0].previous
     else:
         version = Version.read(model)
-    before, covered = promotions.promote(settings, version, by=getpass.getuser(), back=back)
+    evidence = _met(settings, version, require) if require else []
+    before, covered = promotions.promote(
+        settings, version, by=getpass.getuser(), back=back, evidence=evidence
+    )
+    for requirement, because in evidence:
+        console.print(f"{requirement}: {because}")
     console.print(f"{version} is the current one, before it was {before}")
     if missing := covered.images - covered.detected:
         console.print(
             f"{missing:,} of {covered.images:,} images have no detection of it: they keep the one they had"
             f" until `circles replay start --model {version}`"
         )
+
+
+def _met(settings: Settings, version: Version, require: list[str]) -> list[tuple[str, str]]:
+    """The requirements, and by what each is met. Raises ValueError where one is not."""
+    from streams import lake, promotions
+    from streams.evaluation import reading
+    from streams.evaluation.compare import compare
+    from streams.evaluation.images import Rule
+    from streams.evaluation.requirements import judge
+    from streams.evaluation.version import resolve
+
+    with lake.connect(settings, read_only=True) as view:
+        now = promotions.current(view)
+        at = lake.snapshot(view)
+        known = reading.known(view, at)
+        truth = compare(view, at, resolve(str(now), known), resolve(str(version), known), Rule(), {}).truth
+    if truth is None:
+        raise ValueError(
+            f"{now} and {version} have no image with ground truth in common: nothing can be required of them"
+        )
+    held = [judge(requirement, truth) for requirement in require]
+    if missed := [each for each in held if not each.is_met]:
+        raise ValueError(
+            "\n".join([f"{version} is not promoted", *(f"{e.requirement}: {e.because}" for e in missed)])
+        )
+    return [(each.requirement, each.because) for each in held]
 
 
 def list_() -> None:

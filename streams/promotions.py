@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -21,6 +22,7 @@ from streams.settings import Settings
 from streams.statements import read_statements
 
 STATEMENTS = read_statements("streams", "promotions.sql")
+Evidence = Sequence[tuple[str, str]]
 SEEN_S = 30.0
 """For the view to come to a promotion."""
 
@@ -67,9 +69,12 @@ def coverage(view: duckdb.DuckDBPyConnection, version: Version) -> Coverage:
     return Coverage(*view.execute(STATEMENTS["coverage"], version._asdict()).fetchall()[0])
 
 
-def promote(settings: Settings, version: Version, *, by: str, back: bool = False) -> tuple[Version, Coverage]:
+def promote(
+    settings: Settings, version: Version, *, by: str, back: bool = False, evidence: Evidence = ()
+) -> tuple[Version, Coverage]:
     """Make a version the current one; the one before it, and how many images it has detected.
 
+    evidence: what it was required to meet and by what it does, to be kept with the promotion.
     It is in the view on return. Raises ValueError, with what would be right, where it cannot be;
     LogUnavailable, duckdb.Error.
     """
@@ -94,7 +99,7 @@ def promote(settings: Settings, version: Version, *, by: str, back: bool = False
         previous_name=previous.name,
         previous_version=previous.version,
         back=back,
-        evidence=orjson.dumps(covered._asdict()).decode(),
+        evidence=orjson.dumps({**covered._asdict(), "required": dict(evidence)}).decode(),
         promoted_by=by,
         promoted_at=datetime.now(UTC),
     )

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import httpx
 import pytest
+import uuid_utils.compat as uuids
 
+from deploy.local.services import as_environment
 from streams import lake, promotions
 from streams.current import Version
 from streams.records import CirclesDetected
 from streams.replay_requests import request
 from streams.settings import Settings
-from streams.topics import DETECTED
+from streams.topics import ANNOTATED, DETECTED
+from tests.examples import annotated
+from tests.examples import circles as some_circles
 from tests.integration.conftest import Fresh
-from tests.integration.flow import LIVE, read_all, stages, wait_until
+from tests.integration.flow import LIVE, produce, query, read_all, stages, wait_until
 from tests.integration.model_server import model_server
 from tests.integration.test_replay import is_in, logged
 
@@ -98,6 +105,59 @@ def test_over_http_a_replay_is_followed_and_its_version_promoted(fresh: Fresh) -
             wait_until(lambda: sorted(versions(settings)) == ["1"] * 2 + ["2"] * 6)
             assert api.get("/promotions").json()["current"] == "circles:2"
             assert api.post("/promotions", json={"back": True}).json()["current"] == "circles:1"
+
+
+def circles(settings: Settings, *words: str) -> subprocess.CompletedProcess[str]:
+    """The command, in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "deploy.cli", *words],
+        env=os.environ | as_environment(settings), capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+
+
+def test_a_version_is_promoted_only_if_it_meets_what_is_required(fresh: Fresh) -> None:
+    """Both versions find the one true circle of every image, so neither is better."""
+    with model_server() as model:
+        model.release.set()
+        settings = fresh(model_server_url=model.url, model_version="1")
+        with stages(settings, *LIVE, "replayer"):
+            images = [event.image_id for event in logged(settings, 5)]
+            wait_until(lambda: versions(settings) == ["1"] * 5)
+            replay, _ = request(settings, *TWO, by="anna")
+            wait_until(lambda: is_in(settings, replay, "finished"))
+            without = circles(settings, "promote", "circles:2", "--require", "f1@.5 >= .9")
+            assert (without.returncode, "no image with ground truth" in without.stderr) == (1, True)
+
+            truth = some_circles(1)
+            truth["x"] = truth["y"] = 2
+            truth["x_min"], truth["y_min"], truth["x_max"], truth["y_max"] = 1, 1, 3, 3
+            annotations = [
+                annotated(annotation_id=uuids.uuid7(), image_id=image_id, circles=truth)
+                for image_id in images
+            ]
+            produce(settings, ANNOTATED, *annotations)
+            wait_until(lambda: query(settings, "SELECT count(*) FROM lake.annotations") == [(5,)])
+            better = "f1@.5 better than current"
+            refused = circles(
+                settings, "promote", "circles:2", "--require", "f1@.5 >= .9", "--require", better
+            )
+            assert refused.returncode == 1
+            assert refused.stderr.splitlines()[0] == "circles:2 is not promoted"
+            assert f"{better}: 1.000, +0.000 to the current one's" in refused.stderr
+            assert "f1@.5 >= .9" not in refused.stderr
+            assert circles(settings, "promote", "circles:2", "--require", "f1@.4 >= 1").returncode == 1
+            with lake.connect(settings, read_only=True) as view:
+                assert promotions.history(view) == []
+
+            required = ("f1@.5 >= .9", "f1@.5 not worse than current")
+            words = [word for each in required for word in ("--require", each)]
+            done = circles(settings, "promote", "circles:2", *words)
+            assert done.returncode == 0, done
+            with lake.connect(settings, read_only=True) as view:
+                (made,) = promotions.history(view)
+    evidence = json.loads(made.evidence)
+    assert (evidence["images"], evidence["detected"]) == (5, 5)
+    assert tuple(evidence["required"]) == required
 
 
 @pytest.mark.parametrize(
