@@ -73,9 +73,7 @@ def start(
         sample=sample,
         annotated=annotated,
     )
-    console.print(
-        f"replay {replay.replay_id}: {progress.left:,} of {progress.images:,} images are left to do"
-    )
+    console.print(f"replay {replay.replay_id}: {progress.left:,} of {progress.images:,} images to do")
     if wait:
         _watch(settings, str(replay.replay_id))
 

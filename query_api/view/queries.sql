@@ -121,11 +121,11 @@ WITH open AS (
 finished AS (SELECT image_id FROM lake.detections UNION SELECT image_id FROM open)
 SELECT (SELECT count(*) FROM lake.images) AS images,
        (SELECT count(DISTINCT image_id) FROM lake.detections) AS detected,
-       (SELECT count(*) FROM lake.objects) AS circles,
+       (SELECT coalesce(sum(circle_count), 0)::BIGINT FROM lake.detections WHERE replay_id IS NULL) AS circles,
        (SELECT count(*) FROM open) AS dead_letters,
        (SELECT count(*) FROM lake.images WHERE image_id NOT IN (SELECT image_id FROM finished
             WHERE image_id IS NOT NULL)) AS pending,
-       (SELECT avg(latency_ms) FROM (SELECT latency_ms FROM lake.detections ORDER BY detected_at DESC LIMIT 100))
+       (SELECT avg(latency_ms) FROM (SELECT latency_ms FROM lake.detections WHERE replay_id IS NULL ORDER BY detected_at DESC LIMIT 100))
            AS model_latency_ms;
 
 -- name: folded

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -261,6 +263,8 @@ def test_status_says_how_far_each_stage_is(api: httpx.Client) -> None:
     assert status["images"] >= status["detected"] > 0
     wait_until(lambda: api.get("/status").json()["pending"] == 0)
     assert [stage["stage"] for stage in status["stages"]] == ["detect", "materialize"]
+    page = files("query_api").joinpath("web/index.html").read_text()
+    assert re.findall(r'data-stage="(\w+)"', page) == ["detect", "materialize"]
 
 
 def test_status_is_what_the_command_shows(api: httpx.Client, api_settings: Settings) -> None:

@@ -49,6 +49,7 @@ def test_a_promotion_changes_what_is_served_and_what_detects_and_back(fresh: Fre
             replay, _ = request(settings, *TWO, by="anna", images=tuple(e.image_id for e in early[:5]))
             wait_until(lambda: is_in(settings, replay, "finished"))
             assert versions(settings) == ["1"] * 6
+            assert httpx.get(f"{settings.api_url}/status", timeout=20).json()["circles"] == 6
 
             before, covered = promotions.promote(settings, TWO, by="anna")
             assert (before, covered) == (ONE, (6, 5))
