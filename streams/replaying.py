@@ -100,8 +100,9 @@ class Replaying(ConsumerRebalanceListener):  # type: ignore[misc]
             consumer.subscribe([UPLOADED.name], listener=self)
             try:
                 await self._work(consumer, detector)
-            finally:
-                await asyncio.gather(*self._working)
+            finally:  # all of them, before the model's client is closed under one
+                if self._working:
+                    await asyncio.wait(self._working)
 
     async def _work(self, consumer: AIOKafkaConsumer, detector: Detector) -> None:
         mine: set[TopicPartition] = set()
