@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import duckdb
@@ -80,6 +81,11 @@ class Delta:
     tables: Mapping[str, pa.Table]
     snapshots: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
+    def of_uploads(self) -> pa.Table | None:
+        """The detections that are no replay's."""
+        found = self.tables.get("detections")
+        return None if found is None else found.filter(found["replay_id"].is_null())
+
 
 class Commits:
     """Of one generation, on two connections of its own, which nobody else uses meanwhile."""
@@ -111,6 +117,18 @@ class Commits:
             _position(watermarks),
             [(number, changes, orjson.loads(said or "{}")) for number, changes, said in commits or ()],
         )
+
+    def outcomes(self, standing: Standing, since: datetime) -> Delta:
+        """The detections and failures since a time that the newest snapshot has. Raises duckdb.Error."""
+        found = {
+            table: self._read(
+                f"SELECT {COLUMNS[table]} FROM lake.{table} AT (VERSION => {standing.snapshot:d})"  # noqa: S608
+                f" WHERE {at} >= $since",
+                {"since": since},
+            )
+            for table, at in (("detections", "detected_at"), ("failures", "failed_at"))
+        }
+        return Delta(standing.snapshot, standing.folded, found)
 
     def added(
         self,

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import duckdb
@@ -34,6 +35,8 @@ REST = 1.0
 """How many times as long as a commit took the next one waits: what comes meanwhile is added at once with it.
 A commit costs about the same whatever its size, and who asks needs the processor, too."""
 AGAIN_S = 0.5
+OUTCOMES_S = 120
+"""How old outcomes are told of at the start: longer than an upload waits, if clocks differ too."""
 NEWEST = 2**62
 AWAY = (psycopg.Error, duckdb.Error, LakeRefused, OSError)
 """What a catalog or a store raises that is away. A window is then as good as it was, and is followed on."""
@@ -93,11 +96,15 @@ class Follower:
             loading = None if window else self._begin_to_load(generation)
             now = commits.standing(window.snapshot if window else NEWEST)
             at, folded = (window.snapshot, window.folded) if window else (now.snapshot, now.folded)
+            if not window:  # what was folded before this is in no delta
+                since = datetime.now(UTC) - timedelta(seconds=OUTCOMES_S)
+                self._saw(generation, now, at, commits.outcomes(now, since))
             while not self._stop.is_set():
                 now = commits.standing(at)
                 if now.live != generation:
                     return
-                if loading and loading.done():
+                # What the window has beyond `at` has to be told of first.
+                if loading and loading.done() and loading.result().snapshot <= at:
                     window, loading = loading.result(), None
                     at, folded = window.snapshot, window.folded  # once more what came meanwhile
                     continue
@@ -141,7 +148,7 @@ class Follower:
     def _saw(self, generation: str, now: Standing, before: int, delta: Delta) -> None:
         at = (delta.snapshot, delta.folded) if self._view.window else (now.snapshot, now.folded)
         self._view.saw(generation, at[0], now.watermarks)
-        outcomes = (delta.tables.get(name) for name in ("detections", "failures"))
+        outcomes = delta.of_uploads(), delta.tables.get("failures")
         come: dict[At, int] = {(UPLOADED.name, p): offset for p, offset in at[1].items()}
         come |= {(ANNOTATED.name, p): offset for p, offset in now.annotated.items()}
         come[generation] = at[0] + 1

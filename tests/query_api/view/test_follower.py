@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
@@ -18,17 +20,19 @@ from pydantic import SecretStr
 from deploy.local import postgres
 from deploy.local.ports import free_ports
 from deploy.local.supervise import running
+from query_api.view.commits import Commits, Delta, Standing
 from query_api.view.follower import Follower
 from query_api.view.newest import Newest
 from query_api.view.questions import Question
 from query_api.view.reading import View
 from query_api.view.recent import Recent
 from query_api.view.waiting import Waiting
+from query_api.view.window import Window
 from streams import lake
 from streams.maintenance import maintenance
 from streams.settings import Settings
 from streams.topics import UPLOADED
-from tests.examples import detected, uploaded
+from tests.examples import detected, failed, uploaded
 from tests.query_api.view.test_window import folding
 
 SLOWEST_S = 30
@@ -159,5 +163,67 @@ def test_a_commit_that_came_in_part_makes_it_load_anew(
                 await until(lambda: found.view.window not in (None, before))
                 rows = await found.view.rows(Question("images", outcome=("detected",), count=9))
                 assert {row["image_id"] for row in rows} == {image(1), image(2)}
+
+        asyncio.run(run())
+
+
+def test_an_outcome_that_was_folded_while_nobody_followed_is_told(tmp_path: Path) -> None:
+    """Else an upload whose view was switched, or whose commit fell into a gap, waits for nothing."""
+    now = datetime.now(UTC)
+    with postgres.running_postgres(tmp_path / "postgres") as url:
+        settings = Settings(data_dir=tmp_path, catalog_url=SecretStr(url))
+        lake.create(settings)
+        with folding(settings) as writer:
+            of_replay = detected(image_id=image(2), detected_at=now, replay_id=UUID(int=5))
+            writer.commit(
+                [
+                    *(uploaded(image_id=image(number)) for number in range(1, 4)),
+                    detected(image_id=image(1), detected_at=now),
+                    of_replay,
+                    failed(image_id=image(3), failed_at=now),
+                ]
+            )
+
+        async def run() -> None:
+            async with followed(settings) as found:
+                assert await found.waiting.detected(image(1), SLOWEST_S)
+                began = time.monotonic()
+                assert not await found.waiting.detected(image(3), SLOWEST_S)
+                assert time.monotonic() - began < SLOWEST_S / 2
+                assert not await found.waiting.detected(image(2), 0.5)
+
+        asyncio.run(run())
+
+
+def test_a_commit_that_the_window_has_from_its_start_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The window is of a later snapshot than that which the follower began at, and there before it looks."""
+    begun, loaded = threading.Event(), threading.Event()
+    load, outcomes = Follower._load, Commits.outcomes
+
+    def load_late(follower: Follower, generation: str) -> Window:
+        begun.wait(SLOWEST_S)
+        try:
+            return load(follower, generation)
+        finally:
+            threading.Timer(0.1, loaded.set).start()
+
+    def commit_meanwhile(commits: Commits, standing: Standing, since: datetime) -> Delta:
+        found = outcomes(commits, standing, since)
+        fold(settings, 1)
+        begun.set()
+        loaded.wait(SLOWEST_S)
+        return found
+
+    monkeypatch.setattr(Follower, "_load", load_late)
+    monkeypatch.setattr(Commits, "outcomes", commit_meanwhile)
+    with postgres.running_postgres(tmp_path / "postgres") as url:
+        settings = Settings(data_dir=tmp_path, catalog_url=SecretStr(url))
+        lake.create(settings)
+
+        async def run() -> None:
+            async with followed(settings) as found:
+                assert await found.waiting.detected(image(1), 5)
 
         asyncio.run(run())
