@@ -46,14 +46,15 @@ def start(
         bool, typer.Option("--only-with-ground-truth", help="Only images that are annotated.")
     ] = False,
     calls_at_once: Annotated[
-        int,
-        typer.Option(min=1, max=256, help="Model calls under way in each process."),
-    ] = 2,
+        int | None,
+        typer.Option(min=1, max=256, help="Model calls under way in each process; 8 where it is not said."),
+    ] = None,
     wait: Annotated[bool, typer.Option(help="Show its progress until it ends.")] = True,
 ) -> None:
     """Detect images again by another version, up to what is on the log now; Ctrl-C leaves it running."""
     from streams import replay_requests
     from streams.current import Version
+    from streams.reevaluation import CALLS_AT_ONCE
 
     wanted = Version.read(model)
     settings = Settings.load()
@@ -64,7 +65,7 @@ def start(
         settings,
         *wanted,
         by=getpass.getuser(),
-        calls_at_once=calls_at_once,
+        calls_at_once=calls_at_once or CALLS_AT_ONCE,
         since=since and moment(since),
         until=until and moment(until),
         source_id=source,

@@ -25,7 +25,7 @@ from query_api.stopping import Stopping
 from streams import replay_requests, replays
 from streams.current import VERSION, Version
 from streams.live_view import LiveView
-from streams.reevaluation import State
+from streams.reevaluation import CALLS_AT_ONCE, State
 from streams.replays import Progress, Replay
 from streams.settings import Settings
 
@@ -52,7 +52,9 @@ class Asked(BaseModel):
     images: list[UUID] | None = Field(None, min_length=1, max_length=MOST_IMAGES, description="only these")
     sample: int | None = Field(None, ge=1, le=2**53, description="so many of them, drawn at random")
     only_with_ground_truth: bool = Field(False, strict=True, description="only those that are annotated")
-    calls_at_once: int = Field(2, ge=1, le=256, description="model calls under way in each process")
+    calls_at_once: int = Field(
+        CALLS_AT_ONCE, ge=1, le=256, description="model calls under way in each process"
+    )
 
 
 def routes(settings: Settings, view: LiveView, stopping: Stopping) -> APIRouter:

@@ -74,8 +74,11 @@ class KServeModel:
         transport: httpx.AsyncBaseTransport | None = None,
         *,
         min_score: float | None = None,
+        background: bool = False,
     ) -> None:
-        """min_score: circles from there on, of a server that lets its callers choose."""
+        """min_score: circles from there on, of a server that lets its callers choose. background: all others'
+        images come first, where the server looks at the header Priority (RFC 9218).
+        """
         settings.require("model_server_url")
         self._settings = settings
         self._set = {"v1": V1, "v2": V2}.get(settings.model_protocol)
@@ -87,6 +90,7 @@ class KServeModel:
         self._http = httpx.AsyncClient(
             base_url=settings.model_server_url,
             transport=transport,
+            headers={"priority": "u=7"} if background else None,
             timeout=httpx.Timeout(settings.model_service_timeout, connect=2),
             limits=httpx.Limits(max_connections=settings.model_concurrency + 1),
         )

@@ -14,6 +14,8 @@ State = Literal["running", "paused", "cancelled", "finished"]
 ENDED: frozenset[State] = frozenset({"cancelled", "finished"})
 PROMOTIONS = UUID("0d0c5a55-3a0e-4a1a-8f6e-6b1a5a1f0c3e")
 """The one message key of all promotions."""
+CALLS_AT_ONCE = 8
+"""Model calls that a replayer has under way, where a replay does not say: enough to keep four cores busy."""
 MOST_IMAGES = 50_000
 """Named in one replay: they have to fit a message."""
 

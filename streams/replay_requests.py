@@ -15,7 +15,7 @@ from streams import lake, partitions, progress, replays
 from streams.ledger import Ledger
 from streams.model import KServeModel
 from streams.produce import emit
-from streams.reevaluation import ReplayChanged, ReplayRequested, State
+from streams.reevaluation import CALLS_AT_ONCE, ReplayChanged, ReplayRequested, State
 from streams.replaying import for_version
 from streams.replays import Progress, Replay
 from streams.settings import Settings
@@ -32,7 +32,7 @@ FROM: Mapping[State, frozenset[State]] = {
 
 
 def request(
-    settings: Settings, model: str, version: str, *, by: str, calls_at_once: int = 2, **asked: Any
+    settings: Settings, model: str, version: str, *, by: str, calls_at_once: int = CALLS_AT_ONCE, **asked: Any
 ) -> tuple[ReplayRequested, Progress]:
     """Put a replay on the log, which ends with what is there now; and how far it is already.
 

@@ -17,7 +17,7 @@ from detector.serving import grpc_predict_v2_pb2 as pb
 from detector.serving import grpc_v2, metadata
 from detector.serving.inference import Answer
 from detector.serving.queue import Place
-from detector.serving.service import Service
+from detector.serving.service import Service, urgency_of
 
 NAME = "inference.GRPCInferenceService"
 STOP_S = 5
@@ -119,10 +119,11 @@ class Inference:
             return bool(context.cancelled())
 
         service = self._service
-        with service.metrics.counting("grpc") as counted, service.queue.place() as place:
+        urgency = urgency_of(str(dict(context.invocation_metadata() or ()).get("priority", "")))
+        with service.metrics.counting("grpc") as counted, service.queue_of(urgency).place() as place:
             request = grpc_v2.parse(await self._message(messages, place))
             model = counted.model = models.find(request.model_name, request.model_version or None)
-            return await service.answer(model, partial(grpc_v2.predict, model, request), gone)
+            return await service.answer(model, partial(grpc_v2.predict, model, request), gone, urgency)
 
     async def _message(self, messages: AsyncIterator[bytes], place: Place) -> bytes:
         timeout_s = self._service.limits.body_timeout_s

@@ -19,7 +19,7 @@ from detector.errors import BodyTooLarge, BodyTooSlow, DetectorError, Overloaded
 from detector.models import Model
 from detector.serving import body, metadata, v1, v2
 from detector.serving.inference import Answer
-from detector.serving.service import Service
+from detector.serving.service import Service, urgency_of
 
 RETRY_AFTER_S = "1"
 
@@ -66,9 +66,11 @@ async def predicted(
     with service.metrics.counting(protocol) as counted:
         model = counted.model = models.find(*asked(request))
         body.check_head(request, service.limits)
-        with service.queue.place() as place:
+        urgency = urgency_of(request.headers.get("priority", ""))
+        with service.queue_of(urgency).place() as place:
             read = await body.read(request, service.limits, place)
-            answer = await service.answer(model, partial(predict, model, read), request.is_disconnected)
+            work = partial(predict, model, read)
+            answer = await service.answer(model, work, request.is_disconnected, urgency)
     return Response(answer.content, headers=answer.headers)
 
 

@@ -19,6 +19,10 @@ class Limits:
 
     workers: int = field(default_factory=cores)
     waiting: int = field(default_factory=lambda: 4 * cores())
+    background: int = 64
+    """Requests of no urgency that are worked on or wait: they hold none of the places of the others."""
+    background_wait_s: float = 3
+    """For their turn, while others take all of them; then they may come again."""
     max_body_bytes: int = 20_000_000
     queue_bytes: int = 100_000_000
     """Of all bodies together that are being read, wait or are worked on."""

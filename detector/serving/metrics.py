@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -31,7 +31,7 @@ class Counted:
 class Metrics:
     """One registry for each app, so that two in a process do not add up."""
 
-    def __init__(self, queue: Queue, workers: Workers) -> None:
+    def __init__(self, queues: Sequence[Queue], workers: Workers) -> None:
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         model = ("model", "version")
@@ -53,14 +53,14 @@ class Metrics:
         )
         self._queued = Histogram(
             "detector_queue_seconds",
-            "From a request's whole body to its turn.",
+            "From a request's whole body to its turn, of those that are not in the background.",
             buckets=SECONDS,
             registry=registry,
         )
         self._images = Counter("detector_images", "Images looked at.", model, registry=registry)
         self._circles = Counter("detector_circles", "Circles found in them.", model, registry=registry)
         waiting = Gauge("detector_waiting", "Requests being read or waiting for a turn.", registry=registry)
-        waiting.set_function(lambda: queue.taken - workers.busy)
+        waiting.set_function(lambda: sum(queue.taken for queue in queues) - workers.busy)
         in_flight = Gauge("detector_in_flight", "Requests being worked on.", registry=registry)
         in_flight.set_function(lambda: workers.busy)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from functools import partial
 
 import cv2
@@ -11,39 +14,65 @@ import numpy as np
 from starlette.requests import ClientDisconnect
 
 from detector import models
+from detector.errors import Overloaded
 from detector.models import Model
 from detector.serving.inference import Answer
 from detector.serving.limits import Limits
 from detector.serving.metrics import Metrics
 from detector.serving.queue import Queue
-from detector.serving.workers import Workers
+from detector.serving.workers import USUAL, Workers
 
 ASK_AFTER_S = 0.005
 """Of waiting: whoever had a turn sooner is still there, and asking takes a fifth of a millisecond."""
 
 
+URGENCY = re.compile(r"(?:^|,)\s*u=([0-7])\s*(?:[,;]|$)")
+
+
+def urgency_of(priority: str) -> int:
+    """What the header Priority (`u=7`) says. Nobody is more urgent than usual: anybody could say so."""
+    said = URGENCY.search(priority)
+    return max(USUAL, int(said[1])) if said else USUAL
+
+
 class Service:
-    """One for an app. A prediction takes a place in `queue`, reads its body, and is answered here."""
+    """One for an app. A prediction takes a place in a queue, reads its body, and is answered here."""
 
     def __init__(self, limits: Limits) -> None:
         cv2.setNumThreads(1)  # the parallelism is between requests
         self.limits = limits
         self.queue = Queue(limits.workers + limits.waiting, limits.queue_bytes)
+        self.background = Queue(limits.background, limits.queue_bytes)
         self.workers = Workers(limits)
-        self.metrics = Metrics(self.queue, self.workers)
+        self.metrics = Metrics((self.queue, self.background), self.workers)
+
+    def queue_of(self, urgency: int) -> Queue:
+        """Those in the background have places of their own: however many they are, others find theirs."""
+        return self.queue if urgency <= USUAL else self.background
 
     async def answer(
-        self, model: Model, work: Callable[[], Answer], gone: Callable[[], Awaitable[bool]]
+        self,
+        model: Model,
+        work: Callable[[], Answer],
+        gone: Callable[[], Awaitable[bool]],
+        urgency: int = USUAL,
     ) -> Answer:
-        """Work's answer, after its turn came. Raises what it raises, ModelCrashed, ClientDisconnect.
+        """Work's answer, after its turn came. Raises what it raises, ModelCrashed, ClientDisconnect, and
+        Overloaded in the background, where its turn does not come.
 
         A caller that gave up while waiting has likely sent its image again: without asking, an
         overloaded server would spend itself on answers nobody reads.
         """
         began = time.perf_counter()
-        async with self.workers.turn(model):
+        async with AsyncExitStack() as turn:
+            try:
+                async with asyncio.timeout(self.limits.background_wait_s if urgency > USUAL else None):
+                    await turn.enter_async_context(self.workers.turn(model, urgency))
+            except TimeoutError:
+                raise Overloaded("more urgent requests take all turns; try again") from None
             waited = time.perf_counter() - began
-            self.metrics.queued(waited)
+            if urgency <= USUAL:
+                self.metrics.queued(waited)
             if waited > ASK_AFTER_S and await gone():
                 raise ClientDisconnect
             found = await self.workers.run(model, work)

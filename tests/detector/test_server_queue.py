@@ -19,7 +19,7 @@ from detector.models import Model
 from detector.server import create_app
 from detector.serving.limits import Limits
 from detector.serving.queue import Queue
-from detector.serving.workers import Workers
+from detector.serving.workers import USUAL, Workers
 from tests.detector.calls import over_asgi, picture, raw
 
 INFER = "/v2/models/circles/infer"
@@ -175,7 +175,7 @@ def test_a_core_is_free_only_when_its_thread_is() -> None:
         model = models.find("circles")
 
         async def take(doing: Callable[[], str]) -> str:
-            async with workers.turn(model):
+            async with workers.turn(model, USUAL):
                 return await workers.run(model, doing)
 
         first = asyncio.create_task(take(partial(work, "first", 0.1)))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
@@ -15,15 +17,42 @@ CIRCLE = (
 )
 
 
+def circles_of(told: bytes) -> bytes:
+    """An answer of none to five circles, the same for the same bytes."""
+    digest = hashlib.sha256(told).digest()
+    found = []
+    for x, y, size in zip(digest[1:6], digest[6:11], digest[11 : 11 + digest[0] % 6], strict=False):
+        radius = 1 + size / 32
+        found.append(
+            {
+                "bounding_box": {
+                    "xmin": x - radius, "ymin": y - radius, "xmax": x + radius, "ymax": y + radius,
+                },
+                "centroid": {"x": x, "y": y},
+                "radius": {"radius": radius},
+                "label": "circle",
+                "score": size / 255,
+            }
+        )  # fmt: skip
+    return json.dumps({"predictions": found}).encode()
+
+
 class ModelServer(ThreadingHTTPServer):
-    """A KServe server whose answers wait until `release`, and are what `answer` says."""
+    """A KServe server whose answers wait until `release`, and are what `answer` says, or, where it says that
+    all is well, what `of_image` makes of a request's path and image in base64.
+    """
 
     daemon_threads = True
 
     def __init__(self) -> None:
         self.release, self.answer, self.calls = Event(), (200, CIRCLE), 0
+        self.background = 0
+        """Of the calls those that say that all others come first."""
         self.takes_s = 0.0
         self.now = self.most_at_once = 0
+        self.gone = 0
+        """Callers that were no longer there for their answer."""
+        self.of_image: Callable[[str, bytes], bytes] | None = None
         self.held: bytes | None = None  # the only image that waits, where one is named
         super().__init__(("127.0.0.1", 0), _Handler)
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
@@ -38,13 +67,18 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
         self.server.calls += 1
+        self.server.background += self.headers.get("priority") == "u=7"
         if self.server.held is None or base64.b64encode(self.server.held) in body:
             self.server.release.wait(30)
         self.server.now += 1
         self.server.most_at_once = max(self.server.most_at_once, self.server.now)
         time.sleep(self.server.takes_s)
         self.server.now -= 1
-        self._reply(*self.server.answer)
+        status, answer = self.server.answer
+        if self.server.of_image and status == 200:
+            image = json.loads(body)["instances"][0]["image"]["b64"].encode()
+            answer = self.server.of_image(self.path, image)
+        self._reply(status, answer)
 
     def _reply(self, status: int, body: bytes) -> None:
         try:
@@ -52,8 +86,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("content-length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
-        except OSError:
-            pass  # the caller was killed, as the test wants
+        except OSError:  # the caller was killed, as the test wants
+            self.server.gone += 1
 
     def log_message(self, *_: object) -> None: ...
 

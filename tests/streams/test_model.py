@@ -63,6 +63,7 @@ def test_the_request_is_that_of_the_contract() -> None:
     _, (request,) = detect([answers()], model_name="coins", model_label="coin")
     assert (request.method, str(request.url)) == ("POST", "http://model/v1/models/coins:predict")
     assert request.headers["content-type"] == "application/json"
+    assert "priority" not in request.headers
     assert orjson.loads(request.content) == {
         "instances": [{"image": {"b64": base64.b64encode(IMAGE).decode()}}],
         "parameters": {"label": "coin"},

@@ -1,0 +1,156 @@
+"""Requests of no urgency wait for all others, and take none of their places."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from random import Random
+
+import httpx
+import numpy as np
+import pytest
+
+from detector import CIRCLE, Circles, models
+from detector.models import Model
+from detector.server import create_app
+from detector.serving.limits import Limits
+from detector.serving.service import urgency_of
+from detector.serving.workers import USUAL, Turns
+from tests.detector.calls import over_asgi, picture, raw
+
+INFER = "/v2/models/circles/infer"
+BACKGROUND = {"priority": "u=7"}
+
+
+class Held:
+    """A model whose calls last until they are let go."""
+
+    def __init__(self) -> None:
+        self.go, self.called = threading.Semaphore(0), threading.Semaphore(0)
+
+    def detect(self, _image: object) -> Circles:
+        self.called.release()
+        assert self.go.acquire(timeout=30)
+        return np.empty(0, CIRCLE)
+
+    async def begins(self) -> None:
+        assert await asyncio.to_thread(self.called.acquire, timeout=30)
+
+
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch) -> Held:
+    held = Held()
+    monkeypatch.setattr(models, "MODELS", (Model("circles", "1", held.detect),))
+    return held
+
+
+def test_who_is_not_urgent_waits_for_all_others(model: Held) -> None:
+    ended: list[str] = []
+
+    async def run() -> None:
+        body, headers = raw(picture())
+        async with over_asgi(create_app(Limits(workers=1, waiting=2, background=4))) as client:
+
+            async def ask(name: str, more: dict[str, str]) -> None:
+                answer = await client.post(INFER, content=body, headers=headers | more)
+                assert answer.status_code == 200, answer.text
+                ended.append(name)
+
+            async with asyncio.TaskGroup() as group:
+                for name in ("first", "second", "third", "fourth"):  # more than others may wait
+                    group.create_task(ask(name, BACKGROUND))
+                    await asyncio.sleep(0.01)
+                await model.begins()
+                for name in ("live", "live again", "and again"):
+                    group.create_task(ask(name, {}))
+                    await asyncio.sleep(0.01)
+                await asyncio.sleep(0.05)
+                model.go.release(7)
+
+    asyncio.run(run())
+    assert ended == ["first", "live", "live again", "and again", "second", "third", "fourth"]
+
+
+def test_one_turn_is_left_for_others_while_there_are_any(model: Held) -> None:
+    async def run() -> None:
+        body, headers = raw(picture())
+        async with over_asgi(create_app(Limits(workers=2))) as client:
+            live = asyncio.create_task(client.post(INFER, content=body, headers=headers))
+            await model.begins()
+            more = [client.post(INFER, content=body, headers=headers | BACKGROUND) for _ in range(2)]
+            waiting = [asyncio.create_task(each) for each in more]
+            await asyncio.sleep(0.2)
+            assert not model.called.acquire(blocking=False)
+            model.go.release()
+            assert (await live).status_code == 200
+            await model.begins()
+            await model.begins()  # both at once: nobody else is there
+            model.go.release(2)
+            assert [(await each).status_code for each in waiting] == [200, 200]
+
+    asyncio.run(run())
+
+
+def test_those_beyond_their_places_and_those_whose_turn_does_not_come_may_come_again(model: Held) -> None:
+    limits = Limits(workers=1, background=2, background_wait_s=0.2)
+
+    async def run() -> tuple[list[httpx.Response], httpx.Response]:
+        body, headers = raw(picture())
+        async with over_asgi(create_app(limits)) as client:
+            live = asyncio.create_task(client.post(INFER, content=body, headers=headers))
+            await model.begins()
+            waiting = [client.post(INFER, content=body, headers=headers | BACKGROUND) for _ in range(3)]
+            refused = await asyncio.gather(*waiting)
+            model.go.release()
+            return refused, await live
+
+    refused, live = asyncio.run(run())
+    assert live.status_code == 200
+    said = sorted(answer.json()["error"] for answer in refused)
+    assert {(answer.status_code, answer.headers["retry-after"]) for answer in refused} == {(503, "1")}
+    assert said[0].startswith("2 requests wait")
+    assert said[1:] == ["more urgent requests take all turns; try again"] * 2
+
+
+@pytest.mark.parametrize(
+    ("priority", "urgency"),
+    [
+        ("", 3),
+        ("u=7", 7),
+        ("i, u=5", 5),
+        ("u=4;x, i", 4),
+        ("u=0", USUAL),
+        ("u=8", 3),
+        ("u=77", 3),
+        ("menu=7", 3),
+    ],
+)
+def test_what_a_header_says(priority: str, urgency: int) -> None:
+    assert urgency_of(priority) == urgency
+
+
+def test_no_turn_is_lost_when_those_who_wait_give_up() -> None:
+    """Many come and go at random moments; in the end all turns are free, and never were there more."""
+    now, most = 0, 0
+
+    async def one(turns: Turns, chance: Random) -> None:
+        nonlocal now, most
+        async with turns.turn(chance.choice([3, 7])):
+            now += 1
+            most = max(most, now)
+            try:
+                await asyncio.sleep(chance.choice([0, 0, 0.001]))
+            finally:
+                now -= 1
+
+    async def run(seed: int) -> int:
+        chance, turns = Random(seed), Turns(2)
+        tasks = [asyncio.create_task(one(turns, chance)) for _ in range(50)]
+        for task in chance.sample(tasks, 30):
+            await asyncio.sleep(chance.choice([0, 0, 0.0005]))
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        async with asyncio.timeout(5), turns.turn(7), turns.turn(7):
+            return most
+
+    assert {asyncio.run(run(seed)) for seed in range(30)} == {2}
