@@ -13,7 +13,7 @@ from collections import deque
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID, uuid5
 
 from aiokafka import (
@@ -42,6 +42,9 @@ FAR = 2_000
 """Messages that are not wanted and in a row: from so many on they are jumped over, not read."""
 READ_AHEAD = 2
 """Images read from the store beyond those that the model is asked about."""
+Message: TypeAlias = ConsumerRecord[Any, Any]
+Wanted: TypeAlias = deque[tuple[int, UUID]]
+"""Offsets and images of a partition that there is no result for yet, in order."""
 log = logging.getLogger("streams.replay")
 
 
@@ -84,7 +87,8 @@ class Replaying(ConsumerRebalanceListener):  # type: ignore[misc]
         async with AsyncExitStack() as resources:
             model: Model = DummyModel()
             if settings.mode == "real":
-                model = await resources.enter_async_context(KServeModel(for_version(settings, replay)))
+                client = KServeModel(for_version(settings, replay), background=True)
+                model = await resources.enter_async_context(client)
             detector = Detector(self._parts.store, model, replay.calls_at_once, self._stop.is_set)
             consumer = AIOKafkaConsumer(
                 bootstrap_servers=settings.kafka_bootstrap_servers,
@@ -106,7 +110,7 @@ class Replaying(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _work(self, consumer: AIOKafkaConsumer, detector: Detector) -> None:
         mine: set[TopicPartition] = set()
-        left: dict[int, deque[tuple[int, UUID]]] = {}
+        left: dict[int, Wanted] = {}
         while not self._stop.is_set():
             if not self._shared_out or mine != consumer.assignment() or not any(left.values()):
                 await asyncio.gather(*self._working)
@@ -117,19 +121,17 @@ class Replaying(ConsumerRebalanceListener):  # type: ignore[misc]
                 if not any(left.values()) and await self._is_finished():
                     return
             read = await consumer.getmany(timeout_ms=500, max_records=4 * self._replay.calls_at_once)
+            if not read:
+                await self._let_go(consumer, left, detector)
             for place, messages in read.items():
                 wanted = left.get(place.partition, deque())
                 for message in messages:
-                    await self._reached(message, wanted, detector)
+                    await self._reached(place.partition, message.offset, message, wanted, detector)
                 if place in consumer.assignment():
                     self._go_on(consumer, place, wanted, messages[-1].offset + 1)
 
     def _go_on(
-        self,
-        consumer: AIOKafkaConsumer,
-        place: TopicPartition,
-        wanted: deque[tuple[int, UUID]] | None,
-        at: int | None = None,
+        self, consumer: AIOKafkaConsumer, place: TopicPartition, wanted: Wanted | None, at: int | None = None
     ) -> None:
         """Read on at what is wanted next. at: where the consumer is."""
         if not wanted:
@@ -138,18 +140,24 @@ class Replaying(ConsumerRebalanceListener):  # type: ignore[misc]
             consumer.resume(place)
             consumer.seek(place, wanted[0][0])
 
+    async def _let_go(self, consumer: AIOKafkaConsumer, left: dict[int, Wanted], detector: Detector) -> None:
+        """Where nothing comes: what is wanted may have left the log, and no message be behind it."""
+        places = [place for place in consumer.assignment() if left.get(place.partition)]
+        for place, begin in (await consumer.beginning_offsets(places)).items():
+            await self._reached(place.partition, begin - 1, None, left[place.partition], detector)
+
     async def _reached(
-        self, message: ConsumerRecord[Any, Any], wanted: deque[tuple[int, UUID]], detector: Detector
+        self, partition: int, at: int, message: Message | None, wanted: Wanted, detector: Detector
     ) -> None:
         """Begin with a message where it is wanted, once there is room; what was before it is gone."""
-        while wanted and wanted[0][0] <= message.offset and self._shared_out and not self._stop.is_set():
+        while wanted and wanted[0][0] <= at and self._shared_out and not self._stop.is_set():
             offset, image_id = wanted.popleft()
             await self._free.acquire()
             if not self._shared_out:
                 self._free.release()
                 return
-            here = message if offset == message.offset else None
-            task = asyncio.create_task(self._finish(offset, message.partition, image_id, here, detector))
+            here = message if offset == at else None
+            task = asyncio.create_task(self._finish(offset, partition, image_id, here, detector))
             self._working.add(task)
             task.add_done_callback(self._done)
 
@@ -159,12 +167,7 @@ class Replaying(ConsumerRebalanceListener):  # type: ignore[misc]
             self._working.discard(task)  # one that failed is raised where all are waited for
 
     async def _finish(
-        self,
-        offset: int,
-        partition: int,
-        image_id: UUID,
-        message: ConsumerRecord[Any, Any] | None,
-        detector: Detector,
+        self, offset: int, partition: int, image_id: UUID, message: Message | None, detector: Detector
     ) -> None:
         """Take an image to its outcome on the log."""
         replay_id = self._replay.replay_id
@@ -195,9 +198,7 @@ class Replaying(ConsumerRebalanceListener):  # type: ignore[misc]
         else:
             await self._parts.send(DETECTED.name, found)
 
-    async def _left(
-        self, consumer: AIOKafkaConsumer, partitions: set[int]
-    ) -> dict[int, deque[tuple[int, UUID]]]:
+    async def _left(self, consumer: AIOKafkaConsumer, partitions: set[int]) -> dict[int, Wanted]:
         """What this process has to do, once the view has all that is on the log now."""
         folded = await self._parts.view.folded()
         outcomes = [TopicPartition(*at) for at in folded if at[0] in (DETECTED.name, REPLAYS.name)]

@@ -100,7 +100,9 @@ def detections(settings: Settings) -> dict[UUID, int]:
     return dict(Counter(record.image_id for record in records if record.model_version == "2"))
 
 
-def test_each_image_is_detected_once_and_what_is_gone_is_listed(settings: Settings) -> None:
+def test_each_image_is_detected_once_and_what_is_gone_is_listed(
+    settings: Settings, model: ModelServer
+) -> None:
     with stages(settings, *WORKERS):
         events = logged(settings, 30)
         gone, changed = (Path(event.uri.removeprefix("file://")) for event in events[:2])
@@ -126,6 +128,7 @@ def test_each_image_is_detected_once_and_what_is_gone_is_listed(settings: Settin
         wait_until(lambda: is_in(settings, again, "finished"))
         assert found(settings, again)[1] == Progress(30, 29, 1)
         assert detections(settings) == {event.image_id: 1 for event in (events[0], *events[2:])}
+    assert model.background == model.calls == 29
 
 
 def test_kill_9_again_and_again_does_nothing_twice(settings: Settings, model: ModelServer) -> None:
@@ -212,3 +215,21 @@ def test_what_cannot_be_replayed_is_said_and_nothing_is_requested(
         _, before = request(settings, "circles", "2", by="anna", images=here)
         assert before.images == len(here) == 20 - end
     assert len(read_all(settings, REPLAYS)) == 1
+
+
+def test_what_the_log_lets_go_of_meanwhile_is_missed_and_ends_nothing(settings: Settings) -> None:
+    """A partition to its very end, so that no message tells that those before it are gone."""
+    with stages(settings, "materializer"):
+        logged(settings, 20)
+        replay, _ = request(settings, "circles", "2", by="anna")
+        partition = max(range(len(replay.ends)), key=replay.ends.__getitem__)
+        gone = replay.ends[partition]
+        admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers, "log_level": 0})
+        for future in admin.delete_records([TopicPartition(UPLOADED.name, partition, gone)]).values():
+            future.result()
+        with stages(settings, "replayer"):
+            wait_until(lambda: is_in(settings, replay, "finished"))
+        assert found(settings, replay)[1] == Progress(20, 20 - gone, gone)
+        with lake.connect(settings, read_only=True) as view:
+            missed = replays.missed(view, replay.replay_id, 20)
+    assert {each.error for each in missed} == {"LogTruncated"}
