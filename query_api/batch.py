@@ -12,7 +12,7 @@ from query_api.access.caller import calling
 from query_api.answers import json, read_from
 from query_api.errors import Problem
 from query_api.limits import Pace, read_json
-from query_api.listing import objects_of
+from query_api.listing import model_of, objects_of
 from query_api.lookup import as_uuid
 from query_api.view.questions import Question
 from query_api.view.reading import View
@@ -53,9 +53,8 @@ def routes(settings: Settings, view: View, moment: Callable[..., Any]) -> APIRou
         wanted = _ids(await read_json(request, pace))
         project, headers = calling(request).project, read_from(view.seen, calling(request))
         question = Question("images", ("among",), values={"images": wanted}, count=len(wanted))
-        # Their circles later than who they are: what is detected is then never without its circles.
         rows = {row["image_id"]: row for row in await view.rows(question.within(project), at)}
-        detected = [image_id for image_id, row in rows.items() if row["status"] == "detected"]
+        detected = {image_id: model for image_id, row in rows.items() if (model := model_of(row))}
         found = await view.circles(detected, project, at)
         images = [
             {

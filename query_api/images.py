@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute
 from query_api.access.caller import calling
 from query_api.answers import JSON, known, read_from
 from query_api.errors import Problem
-from query_api.listing import objects_of, summary
+from query_api.listing import model_of, objects_of, summary
 from query_api.lookup import Lookup, as_uuid
 from query_api.view.reading import View
 
@@ -60,7 +60,9 @@ def routes(lookup: Lookup, view: View, moment: Callable[..., Any]) -> APIRouter:
         if row is None:
             body = {"image_id": UUID(image_id), "status": "pending", "objects": []}
         else:
-            body = summary(row) | {"objects": objects_of(await lookup.circles(request, row["image_id"], at))}
+            model = model_of(row)
+            found = await lookup.circles(request, row["image_id"], at, model) if model else ()
+            body = summary(row) | {"objects": objects_of(found)}
         return unless_known(request, body, headers)
 
     return router

@@ -15,7 +15,7 @@ from query_api.columns import BBOX, CENTROID, CIRCLE_FIELDS, DETECTION, FAILURE,
 from query_api.errors import Problem
 from query_api.filters import Circles, Images
 from query_api.sorting import CIRCLES, IMAGES, Cursors, Order
-from query_api.view.newest import Circle
+from query_api.view.newest import Circle, Model
 from query_api.view.questions import Question
 from query_api.view.reading import View
 
@@ -65,16 +65,21 @@ def routes(view: View, cursors: Cursors, moment: Callable[..., Any]) -> APIRoute
         )
         answer = [written(row) for row in rows[: asked.limit]]
         if isinstance(asked, Images) and asked.include == "objects":
-            await add_objects(answer, caller.project, at)
+            await add_objects(answer, rows, caller.project, at)
             named = [*named, "objects"]
         if asked.fields:
             answer = [{field: row[field] for field in named} for row in answer]
         body = {name: answer, "count": len(answer), "next": following, **fields_of(seen, caller)}
         return json(body, 200, headers | next_page(request, following))
 
-    async def add_objects(images: Sequence[dict[str, Any]], project: str | None, at: int | None) -> None:
-        # As the newest, whatever model is asked for.
-        found = await view.circles([image["image_id"] for image in images if image["detection"]], project, at)
+    async def add_objects(
+        images: Sequence[dict[str, Any]],
+        rows: Sequence[Mapping[str, Any]],
+        project: str | None,
+        at: int | None,
+    ) -> None:
+        wanted = {row["image_id"]: model for row in rows[: len(images)] if (model := model_of(row))}
+        found = await view.circles(wanted, project, at)
         for image in images:
             image["objects"] = objects_of(found.get(image["image_id"], ()))
 
@@ -96,6 +101,11 @@ def summary(row: Mapping[str, Any]) -> dict[str, Any]:
     elif row["status"] == "failed":
         answer["failure"] = {name: row[name] for name in FAILURE}
     return answer
+
+
+def model_of(row: Mapping[str, Any]) -> Model | None:
+    """Whose detection a row of `images` has; None where it has none."""
+    return (row["model_name"], row["model_version"]) if row["status"] == "detected" else None
 
 
 def circle(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from fastapi import Request
 
 from query_api.access.caller import calling
 from query_api.errors import Problem
-from query_api.view.newest import Circle
+from query_api.view.newest import Circle, Model
 from query_api.view.questions import Question
 from query_api.view.reading import View
 from streams.errors import CatalogUnavailable
@@ -23,15 +23,20 @@ class Lookup:
     def __init__(self, claims: Claims, view: View) -> None:
         self._claims, self._view = claims, view
 
-    async def circles(self, request: Request, image_id: UUID | None, at: int | None) -> Sequence[Circle]:
-        """The circles of the newest detection, best score first; none of what is not there."""
+    async def circles(
+        self, request: Request, image_id: UUID | None, at: int | None, model: Model | None = None
+    ) -> Sequence[Circle]:
+        """The circles of the newest detection, best score first; none of what is not there.
+
+        model: whose detection it has to be, where a row of the image was read before.
+        """
         if image_id is None:
             return ()
         project = calling(request).project
-        newest = self._view.newest(image_id, project) if at is None else None
+        newest = self._view.newest(image_id, project, model) if at is None else None
         if newest is not None:
             return newest
-        return (await self._view.circles([image_id], project, at)).get(image_id, ())
+        return (await self._view.circles({image_id: model}, project, at)).get(image_id, ())
 
     async def image(self, request: Request, image_id: str, at: int | None) -> dict[str, Any] | None:
         """The image's row; None when it was accepted and is not folded yet. Raises Problem 404."""

@@ -84,7 +84,7 @@ def routes(
                 "centroid": {"x": o.x, "y": o.y},
                 "radius": o.radius,
             }
-            for o in (await view.circles([image_id], None)).get(image_id, ())
+            for o in (await view.circles({image_id: None}, None)).get(image_id, ())
         ]
         return {"detections": detections, "count": len(detections)}
 

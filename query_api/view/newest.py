@@ -21,6 +21,8 @@ assert CIRCLE_LAYOUT.size == CIRCLE.itemsize
 _HEADER = np.dtype([("kind", "<u4"), ("micros", "<i8")])
 _HEADER_LAYOUT = struct.Struct("<Iq")
 _PENDING = _HEADER_LAYOUT.pack(0, 0)
+Model = tuple[str, str]
+"""Name and version."""
 Rank = tuple[int, str, str]
 """What orders an image's detections but for promotions: microseconds since 1970, model name, version."""
 
@@ -61,15 +63,18 @@ class Newest:
     def __contains__(self, image_id: bytes) -> bool:
         return image_id in self._packed
 
-    def get(self, image_id: UUID, project: str | None = None) -> list[Circle] | None:
+    def get(
+        self, image_id: UUID, project: str | None = None, model: Model | None = None
+    ) -> list[Circle] | None:
         """The circles of an image's newest detection; None where the window has none.
 
         project: the one that the image has to be of; None: any. How long it takes for one of another project
-        does not tell that it is there.
+        does not tell that it is there. model: whose detection it has to be; None: any.
         """
         packed = self._packed.get(image_id.bytes, _PENDING)
         number = _HEADER_LAYOUT.unpack_from(packed)[0]
-        if not number or project not in (None, self._kinds[number].project_id):
+        kind = self._kinds[number]
+        if not number or project not in (None, kind.project_id) or model not in (None, kind[1:]):
             return None
         circles = CIRCLE_LAYOUT.iter_unpack(memoryview(packed)[_HEADER_LAYOUT.size :])
         return list(map(Circle._make, circles))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ import pyarrow as pa
 from query_api.errors import SnapshotGone
 from query_api.view.commits import Position
 from query_api.view.lake_reading import Answer, Fetch, LakeReading, execute
-from query_api.view.newest import Circle
+from query_api.view.newest import Circle, Model
 from query_api.view.questions import QUERIES, Question
 from query_api.view.window import Window
 from streams.settings import Settings
@@ -64,13 +64,13 @@ class View:
         written = ",".join(f"{partition}-{offset}" for partition, offset in sorted(watermarks.items()))
         self.seen = Seen(generation, snapshot, written, time.monotonic())
 
-    def newest(self, image_id: UUID, project: str | None) -> list[Circle] | None:
+    def newest(self, image_id: UUID, project: str | None, model: Model | None = None) -> list[Circle] | None:
         """The circles of an image's newest detection; None where the window does not have it.
 
-        project: the one that the image has to be of; None: any.
+        project: the one that the image has to be of; model: whose detection it has to be; None: any.
         """
         window = self.window  # the follower may let it go meanwhile
-        return window.newest.get(image_id, project) if window else None
+        return window.newest.get(image_id, project, model) if window else None
 
     async def rows(self, question: Question, snapshot: int | None = None) -> list[dict[str, Any]]:
         """The answer, now or as of a snapshot of the lake. Raises ViewUnavailable, SnapshotGone, TooLong."""
@@ -81,19 +81,30 @@ class View:
         return await self._on_thread(self._ask, question, snapshot, as_table, len)
 
     async def circles(
-        self, image_ids: Sequence[UUID], project: str | None, snapshot: int | None = None
+        self, wanted: Mapping[UUID, Model | None], project: str | None, snapshot: int | None = None
     ) -> dict[UUID, list[Circle]]:
-        """The circles of the newest detection of each of some images, best score first.
+        """The circles of a detection of each of some images, best score first.
 
-        project: the one that the images have to be of; None: any. Raises as `rows`.
+        wanted: by image the model whose detection is meant, as a row of the image has it: what is served may
+        be another's by now. None: the newest, whosever it is. project: the one that the images have to be of;
+        None: any. Raises as `rows`.
         """
         found: dict[UUID, list[Circle]] = {}
-        for image_id in image_ids if snapshot is None else ():
-            if (newest := self.newest(image_id, project)) is not None:
+        left: dict[Model | None, list[UUID]] = {}
+        for image_id, model in wanted.items():
+            newest = self.newest(image_id, project, model) if snapshot is None else None
+            if newest is None:
+                left.setdefault(model, []).append(image_id)
+            else:
                 found[image_id] = newest
-        if left := [image_id for image_id in image_ids if image_id not in found]:
-            values = {"images": left}
-            question = Question("circles", ("among",), values=values, order="image_id, score DESC, object_id")
+        for model, images in left.items():
+            question = Question(
+                "circles",
+                ("among",),
+                model=("model", "version") if model else (),
+                values={"images": images} | dict(zip(("model", "version"), model or (), strict=False)),
+                order="image_id, score DESC, object_id",
+            )
             for row in await self.rows(question.within(project), snapshot):
                 circle = Circle(row["object_id"].bytes, *(row[name] for name in Circle._fields[1:]))
                 found.setdefault(row["image_id"], []).append(circle)

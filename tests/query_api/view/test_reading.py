@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from pydantic import SecretStr
@@ -12,8 +14,13 @@ from query_api.errors import SnapshotGone, TooLong, ViewUnavailable
 from query_api.view.questions import Question
 from query_api.view.reading import View
 from streams import lake
+from streams.circles import object_ids
+from streams.records import CirclesDetected
 from streams.settings import Settings
+from tests.examples import MOMENT, circles, detected, uploaded
 from tests.lakes import fresh
+from tests.query_api.view.windows import loaded, over
+from tests.streams.small_view import put
 
 
 def test_a_store_that_refuses_makes_the_view_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,3 +67,26 @@ def test_a_question_to_the_lake_that_takes_long_is_stopped(postgres: str, tmp_pa
     assert len(asyncio.run(View(settings).rows(question))) == 20_000
     with pytest.raises(TooLong, match=r"longer than 0\.005 s"):
         asyncio.run(View(settings.model_copy(update={"read_timeout_s": 0.005})).rows(question))
+
+
+def test_circles_are_of_the_detection_that_is_asked_for(postgres: str, tmp_path: Path) -> None:
+    """As a row of the image has it that was read before another version was served."""
+    settings, image_id = fresh(postgres, tmp_path), UUID(int=1 << 64)
+    with lake.connect(settings, read_only=False) as connection:
+        records = [uploaded(image_id=image_id), looked(image_id, "1", 2), looked(image_id, "2", 3)]
+        seen = put(settings, connection, records, 0)
+    for window in (loaded(settings), None):
+        view = over(settings, window)
+        view.saw(lake.live(settings), seen, {})
+        for model, count in ((None, 3), (("circles", "1"), 2), (("circles", "2"), 3), (("circles", "3"), 0)):
+            for snapshot in (None, seen):
+                found = asyncio.run(view.circles({image_id: model}, None, snapshot))
+                assert len(found.get(image_id, ())) == count, (window, model, snapshot)
+                assert not asyncio.run(view.circles({image_id: model}, "another", snapshot))
+
+
+def looked(image_id: UUID, version: str, count: int) -> CirclesDetected:
+    found = circles(count)
+    found["object_id"] = [each.bytes for each in object_ids(image_id, "circles", version, count)]
+    at = MOMENT + timedelta(seconds=count)
+    return detected(image_id=image_id, model_version=version, detected_at=at, circles=found)
