@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo up test test-containers check bench crashes faults train picture proto lock clean help
+.PHONY: demo up test test-containers check bench crashes replays faults train picture proto lock clean help
 help:
 	@echo "make demo    start everything, send sample photographs, print what was found (ARGS=--exit to leave)"
 	@echo "make test    all tests, on a real Kafka and a real PostgreSQL that they start themselves"
@@ -10,6 +10,7 @@ help:
 	@echo "make bench   ratios to the limit of each part (ONLY=fold for one)"
 	@echo "make train   the scorer of circles:2 again, from DATA=folder of annotated sets (half an hour)"
 	@echo "make crashes kill materializers at each step of a commit, and what they need (KILLS=500 SEED=1)"
+	@echo "make replays kill all who take part in replays, and what they need (KILLS=200 SEED=1)"
 	@echo "make faults  kill every process in turn while 2,000 images pass (RUNS=1 SEED=1)"
 
 demo: .venv/.run
@@ -34,6 +35,9 @@ bench: .venv/.dev
 
 crashes: .venv/.dev
 	@$(BIN)/python -m tests.crashes --kills $(or $(KILLS),500) --seed $(or $(SEED),1)
+
+replays: .venv/.dev
+	@$(BIN)/python -m tests.crashes.replay --kills $(or $(KILLS),200) --seed $(or $(SEED),1)
 
 faults: .venv/.dev
 	@$(BIN)/python -m tests.faults --runs $(or $(RUNS),1) --seed $(or $(SEED),1)

@@ -1,7 +1,8 @@
-"""Lives of a materializer, each with the step of a commit at which it is to die."""
+"""Lives of a materializer, each with the step of a commit at which it is to die; and of the other stages."""
 
 from __future__ import annotations
 
+import importlib
 import logging
 import multiprocessing
 import os
@@ -17,6 +18,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
+from deploy.local.services import as_environment
 from streams import commit, materialize, partitions
 from streams.ledger import Ledger
 from streams.process import configure_logging, told_to_stop
@@ -31,7 +33,7 @@ WRITTEN, READY, COMMITTING, COMMITTED, TELLING, ANY = STEPS = (
     "at any moment",
 )
 processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["streams.materialize"])
+processes.set_forkserver_preload(["streams.materialize", "streams.replay", "streams.detect"])
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,13 @@ def begin(settings: Settings, fault: Fault | None) -> ForkServerProcess:
     return process
 
 
+def begin_stage(module: str, settings: Settings, name: str) -> ForkServerProcess:
+    """A stage as its own command starts it, in a process that logs to `<name>.log` in the data folder."""
+    process = processes.Process(target=_live_as, args=(module, settings, name), daemon=True)
+    process.start()
+    return process
+
+
 def kill(process: ForkServerProcess, fault: Fault) -> None:
     """At any moment, by the hand of another."""
     if process.is_alive():
@@ -110,3 +119,12 @@ def _live(settings: Settings, fault: Fault | None) -> None:
     except Exception:
         logging.exception("ended")
         raise
+
+
+def _live_as(module: str, settings: Settings, name: str) -> None:
+    with (settings.data_dir / f"{name}.log").open("ab") as output:
+        os.dup2(output.fileno(), sys.stdout.fileno())
+        os.dup2(output.fileno(), sys.stderr.fileno())
+    os.environ |= as_environment(settings)
+    sys.argv = [module]
+    importlib.import_module(module).main()

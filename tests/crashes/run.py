@@ -159,9 +159,7 @@ class Run:
             _end(member)
 
     def _kill(self, supervisor: Supervisor, name: str) -> None:
-        victim = supervisor.pids()[name]
-        os.kill(victim, signal.SIGKILL)
-        wait_for(lambda: supervisor.pids().get(name) not in (None, victim), f"a successor of {name}")
+        kill_service(supervisor, name)
         self._other[f"{name} killed"] += 1
 
     def _fill_the_disk(self) -> None:
@@ -215,14 +213,21 @@ class Run:
             return sum(Ledger(catalog, lake.live(self._settings)).stored().values())
 
 
-def wait_for(condition: Callable[[], object], what: str) -> None:
-    """Fails when it does not come within WAIT_S; what is away meanwhile is asked again."""
-    deadline = time.monotonic() + WAIT_S
+def kill_service(supervisor: Supervisor, name: str) -> None:
+    """Return once it is dead and another one in its place."""
+    victim = supervisor.pids()[name]
+    os.kill(victim, signal.SIGKILL)
+    wait_for(lambda: supervisor.pids().get(name) not in (None, victim), f"a successor of {name}")
+
+
+def wait_for(condition: Callable[[], object], what: str, within_s: float = WAIT_S) -> None:
+    """Fails when it does not come in time; what is away meanwhile is asked again."""
+    deadline = time.monotonic() + within_s
     while True:
         with suppress(Exception):
             if condition():
                 return
-        assert time.monotonic() < deadline, f"{what} did not come within {WAIT_S:.0f} s"
+        assert time.monotonic() < deadline, f"{what} did not come within {within_s:.0f} s"
         time.sleep(0.1)
 
 
