@@ -21,6 +21,7 @@ from bench import (
     overload,
     reading,
     rebuild,
+    replay,
     scrub,
     server,
     size,
@@ -49,6 +50,7 @@ BENCHMARKS: dict[str, Callable[[Say], list[Figure]]] = {
     "watermarks": watermarks.run,
     "rebuild": rebuild.run,
     "compare": comparing.run,
+    "replay": replay.run,
 }
 
 
