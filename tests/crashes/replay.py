@@ -29,6 +29,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import duckdb
+import psutil
 import psycopg
 import uuid_utils.compat as uuids
 from confluent_kafka import Producer
@@ -279,9 +280,11 @@ class Run:
 
     def _sleep(self) -> None:
         name = self._chance.choice(["replayer one", "replayer two"])
-        os.kill(self._running[name], signal.SIGSTOP)
+        sleeper = psutil.Process(self._running[name])
+        sleeper.suspend()
+        wait_for(lambda: sleeper.status() == psutil.STATUS_STOPPED, "a sleep")
         time.sleep(SLEEP_S)
-        os.kill(self._running[name], signal.SIGCONT)
+        sleeper.resume()
         self._other[f"{name} asleep"] += 1
 
 

@@ -22,7 +22,7 @@ import orjson
 from bench.stack import infrastructure
 from streams import promotions, replays
 from streams.current import Version
-from streams.lake import connect
+from streams.lake import connect, snapshot
 from streams.records import CirclesDetected
 from streams.replay_requests import request
 from streams.settings import Settings
@@ -36,7 +36,9 @@ PROCESSES = 4
 UPLOADERS, READERS = 3, 4
 BEFORE = 40
 """Images there when it begins, half of them with a replay's detections, too."""
-BETWEEN_S = (0.5, 4.0)
+ANSWERS, UPLOADS = 25, 5
+"""Of each promotion's time at least, and of the time before the first one."""
+SLOWEST_S = 300
 VERSIONS = (Version("circles", "1"), Version("circles", "2"))
 STAGES = ("worker", "materializer", "replayer", "api")
 """Without a maintainer: every snapshot is wanted at the end."""
@@ -142,14 +144,29 @@ async def happened(settings: Settings, count: int, chance: Random) -> Seen:
                 group.create_task(again(clients.upload))
             for _ in range(READERS):
                 group.create_task(again(clients.read, Random(chance.random())))
-            for n in range(count):
-                await asyncio.sleep(chance.uniform(*BETWEEN_S))
-                version = VERSIONS[(n + 1) % 2]
-                await asyncio.to_thread(promotions.promote, settings, version, by="anna")
-                seen.made.append(version)
-            await asyncio.sleep(max(BETWEEN_S))
+            for n in range(count + 1):
+                if n:
+                    await asyncio.to_thread(promotions.promote, settings, VERSIONS[n % 2], by="anna")
+                    seen.made.append(VERSIONS[n % 2])
+                await _enough(settings, seen, chance.random())
             over.set()
     return seen
+
+
+async def _enough(settings: Settings, seen: Seen, more: float) -> None:
+    """Until there were uploads, and answers that are of now, a random number beyond the least of both."""
+
+    def newest() -> int:
+        with connect(settings, read_only=True) as view:
+            return snapshot(view)
+
+    since, uploaded = await asyncio.to_thread(newest), len(seen.uploaded)
+    answers, uploads = (int(least * (1 + more)) for least in (ANSWERS, UPLOADS))
+    async with asyncio.timeout(SLOWEST_S):
+        while len(seen.uploaded) < uploaded + uploads:  # noqa: ASYNC110 - other tasks do it
+            await asyncio.sleep(0.05)
+        while sum(answer.snapshot >= since for answer in seen.answers) < answers:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
 
 
 def _let_the_other_look(settings: Settings, chance: Random) -> None:
