@@ -32,8 +32,9 @@ import detector
 from bench import events
 from bench.load import load
 from bench.measure import Figure, Say, interleaved, median, percentile, ratio
-from bench.server import encoded
+from bench.server import encoded, model_server
 from bench.stack import infrastructure, processes, produce
+from deploy.local.supervise import running
 from detector.images import decode
 from streams import lake, replays
 from streams.reevaluation import ReplayRequested, State
@@ -52,7 +53,8 @@ LIVE_ROUNDS = 4
 SHARE = 0.5
 CAPACITY_S = 5.0
 SLOWEST_S = 300.0
-WORKERS = os.cpu_count() or 1
+WORKERS = int(os.environ.get("WORKERS", os.cpu_count() or 1))
+"""Of the model server, and processes of the detector alone: fewer than cores leave the others to all else."""
 VERSION = "2"
 REPLAY, BARE = "replay, from its first to its last detection", f"detector in a loop, {WORKERS} processes"
 ALONE, DURING = "upload to queryable, no replay", "upload to queryable, a replay runs"
@@ -72,8 +74,8 @@ def run(say: Say) -> list[Figure]:
     photographs = [events.photograph(seed) for seed in range(SCENES)]
     with infrastructure() as settings:
         files = asyncio.run(_store(settings, photographs))
-        with processes(settings, "model", "materializer", "replayer") as supervisor:
-            replayer = psutil.Process(supervisor.pids()["replayer"])
+        with stages(settings, "materializer", "replayer") as pids:
+            replayer = psutil.Process(pids["replayer"])
             spent: list[float] = []
             with _pool() as bare:
                 say("warming up")
@@ -84,7 +86,7 @@ def run(say: Say) -> list[Figure]:
                     BARE: partial(bare, files),
                 }
                 rates = interleaved(ROUNDS, cases, say)
-            model = psutil.Process(supervisor.pids()["model"])
+            model = psutil.Process(pids["model"])
             url = f"{settings.model_server_url}/v2/models/circles/versions/{VERSION}/infer"
             limit = load(encoded(url, photographs), model, seconds=CAPACITY_S, connections=4 * WORKERS)
         found = live(settings, files, photographs, SHARE * limit.requests_per_s, say)
@@ -130,7 +132,7 @@ def live(
     put(settings, files, photographs, int(at_most))
     _skip_what_is_there(settings)
     with (
-        processes(settings, "model", "materializer", "replayer", "worker", "api"),
+        stages(settings, "materializer", "replayer", "worker", "api"),
         lake.connect(settings, read_only=True) as view,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
@@ -154,6 +156,14 @@ def live(
             return found
 
         return interleaved(LIVE_ROUNDS, {ALONE: lambda: runner.run(uploads()), DURING: during}, say)
+
+
+@contextmanager
+def stages(settings: Settings, *names: str) -> Iterator[dict[str, int]]:
+    """A model server and processes of the project while the block runs; their ids."""
+    server = model_server(int(settings.model_server_url.rpartition(":")[2]), WORKERS)
+    with running(settings.data_dir / "logs", server) as model, processes(settings, *names) as others:
+        yield model.pids() | others.pids()
 
 
 def put(settings: Settings, files: list[str], photographs: list[bytes], count: int) -> list[UUID]:

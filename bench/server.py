@@ -178,8 +178,10 @@ def count(status: int, seen: int) -> Figure:
     return Figure(f"{OVERLOAD}: answers {status}", "answers", seen, seen, seen, 1)
 
 
-def model_server(port: int) -> Service:
+def model_server(port: int, workers: int | None = None) -> Service:
+    more = [] if workers is None else ["--workers", str(workers)]
+
     async def prepare() -> list[str]:
-        return [sys.executable, "-m", "detector", "--port", str(port)]
+        return [sys.executable, "-m", "detector", "--port", str(port), *more]
 
     return Service("model", prepare, lambda: answers_ok(f"http://127.0.0.1:{port}/v2/health/ready"))

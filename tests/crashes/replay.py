@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -58,7 +59,7 @@ STAGES = {
 }
 """Modules, settings, and how many calls of the model they live at most: of the worker's, or of replayers'."""
 LIFE_S = 30.0
-"""At most, where nobody calls it."""
+"""At most from when they are ready, where nobody calls it."""
 CALLS_AT_ONCE, CALL_S = 4, 0.03
 COME_IN, EVERY_S = 20, 2.0
 """Images, and between them."""
@@ -188,14 +189,18 @@ class Run:
     def _keep_alive(self, name: str, seed: float) -> None:
         chance = random.Random(seed)
         module, more, calls = STAGES[name]
-        settings = self._settings.model_copy(update=more)
+        ready = self._settings.data_dir / f"{name}.ready"
+        settings = self._settings.model_copy(update={**more, "ready_file": ready})
         while not self._over.is_set():
+            ready.unlink(missing_ok=True)
             process = begin_stage(module, settings, name)
             assert process.pid
             self._running[name] = process.pid
             live = name == "worker"
-            last, latest = self._calls[live] + chance.randrange(calls), time.monotonic() + LIFE_S
+            last, latest = self._calls[live] + chance.randrange(calls), inf
             while process.is_alive() and not self._over.wait(0.02):
+                if latest == inf and ready.exists():
+                    latest = time.monotonic() + LIFE_S
                 ends = self._calls[live] >= last or time.monotonic() > latest
                 if self._killing.is_set() and ends:
                     os.kill(process.pid, signal.SIGKILL)
