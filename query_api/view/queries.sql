@@ -23,8 +23,8 @@ FROM images WHERE {conditions};
 
 -- name: statistics_images
 SELECT * {in_utc} FROM (SELECT {groups} count(*) AS images, count(detected_at) AS detected,
-       count(*) FILTER (WHERE detected_at IS NULL AND dead_letter_id IS NOT NULL) AS failed,
-       count(*) FILTER (WHERE detected_at IS NULL AND dead_letter_id IS NULL) AS pending,
+       count(dead_letter_id) FILTER (WHERE detected_at IS NULL) AS failed,
+       count(*) - count(detected_at) - count(dead_letter_id) FILTER (WHERE detected_at IS NULL) AS pending,
        count(*) FILTER (WHERE circle_count = 0) AS without_circles,
        coalesce(sum(circle_count), 0)::BIGINT AS circles
 FROM images WHERE {conditions} GROUP BY ALL) ORDER BY ALL;
@@ -40,9 +40,10 @@ FROM (SELECT *, epoch_ms(detected_at) - epoch_ms(uploaded_at) AS waited_ms FROM 
 GROUP BY ALL) ORDER BY ALL;
 
 -- name: statistics_histogram
-SELECT {groups} bin * $width AS from_value, (bin + 1) * $width AS to_value, count(*) AS circles
-FROM (SELECT *, least(floor({value} / $width), 9e18)::BIGINT AS bin FROM circles WHERE {conditions})
-GROUP BY ALL ORDER BY ALL;
+-- By the bin alone: by its two bounds takes three times as long.
+SELECT * EXCLUDE (bin, circles), bin * $width AS from_value, (bin + 1) * $width AS to_value, circles
+FROM (SELECT {groups} floor({value} / $width) AS bin, count(*) AS circles FROM circles WHERE {conditions} GROUP BY ALL)
+ORDER BY ALL;
 
 -- On what was uploaded.
 
