@@ -51,6 +51,7 @@ def export(
     """Write a table of the view, or a COCO dataset, to a file: all of it as of one moment, or nothing."""
     from streams import lake
     from streams.export import export_coco, export_table, whole
+    from streams.version import parted, spelled
 
     to = to.absolute()
     chosen = kind or FORMATS.get(to.suffix.lower())
@@ -64,7 +65,8 @@ def export(
         raise ValueError(f"{to} is there already: --force replaces it")
     name, _, version = (model or "").partition(":")
     asked = {
-        "project": project, "source": source, "model": name or None, "version": version or None,
+        "project": project, "source": source, "model": name or None,
+        "version": spelled(*parted(version)) or None,
         "min_score": min_score, "since": since and moment(since), "until": until and moment(until),
         "image_id": image_id,
     }  # fmt: skip

@@ -12,7 +12,7 @@ from deploy.terminal import console
 from streams.settings import Settings
 
 if TYPE_CHECKING:
-    from streams.current import Version
+    from streams.version import Version
 
 
 def promote(
@@ -28,7 +28,7 @@ def promote(
 ) -> None:
     """Make a version the current one: its detections are served, and it detects what is uploaded."""
     from streams import lake, promotions
-    from streams.current import Version
+    from streams.version import Version
 
     if bool(model) == back:
         raise ValueError("name a version, like circles:2, or say --back")

@@ -42,6 +42,13 @@ def start(
         Path | None, typer.Option(help="Only those whose ids are in this file, one a line.")
     ] = None,
     sample: Annotated[int | None, typer.Option(min=1, help="So many of them, drawn at random.")] = None,
+    share: Annotated[
+        float | None,
+        typer.Option(metavar="PART", help="Only so large a part of them, as 0.1: the same ones each time."),
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Go on with what is uploaded from now on, until it is cancelled.")
+    ] = False,
     annotated: Annotated[
         bool, typer.Option("--only-with-ground-truth", help="Only images that are annotated.")
     ] = False,
@@ -51,10 +58,13 @@ def start(
     ] = None,
     wait: Annotated[bool, typer.Option(help="Show its progress until it ends.")] = True,
 ) -> None:
-    """Detect images again by another version, up to what is on the log now; Ctrl-C leaves it running."""
+    """Detect images again by another version, up to what is on the log now; Ctrl-C leaves it running.
+
+    With --follow it detects what is uploaded from now on, or --since, beside the current version.
+    """
     from streams import replay_requests
-    from streams.current import Version
     from streams.reevaluation import CALLS_AT_ONCE
+    from streams.version import Version
 
     wanted = Version.read(model)
     settings = Settings.load()
@@ -72,10 +82,13 @@ def start(
         project_id=project,
         images=_ids(images) if images else None,
         sample=sample,
+        share=share,
         annotated=annotated,
+        follow=follow,
     )
-    console.print(f"replay {replay.replay_id}: {progress.left:,} of {progress.images:,} images to do")
-    if wait:
+    to_do = "following" if follow else f"{progress.left:,} of {progress.images:,} images to do"
+    console.print(f"replay {replay.replay_id}: {to_do}")
+    if wait and not follow:
         _watch(settings, str(replay.replay_id))
 
 
@@ -83,9 +96,11 @@ def start(
 def list_() -> None:
     """List all replays, newest first, and how far each is."""
     from streams import lake, replays
+    from streams.replay_progress import how_far
 
+    settings = Settings.load()
     table = Table(*(Column(name, no_wrap=True) for name in ("id", "requested", "model", "state", "images")))
-    with lake.connect(Settings.load(), read_only=True) as view:
+    with lake.connect(settings, read_only=True) as view:
         found = replays.find(view)
         for replay in found:
             requested = replay.requested
@@ -93,8 +108,8 @@ def list_() -> None:
                 str(requested.replay_id),
                 f"{requested.requested_at:%Y-%m-%d %H:%M:%S}",
                 replay.version,
-                replay.state,
-                _said(replays.progress(view, requested)),
+                replay.shown,
+                _said(how_far(settings, view, replay)),
             )
     if found:
         console.print(table)
@@ -107,8 +122,10 @@ def show(
 ) -> None:
     """Show one replay: what it is about, how far it is, and the images that it could not detect."""
     from streams import lake, replays
+    from streams.replay_progress import how_far
 
-    with lake.connect(Settings.load(), read_only=True) as view:
+    settings = Settings.load()
+    with lake.connect(settings, read_only=True) as view:
         replay = _named(replays.find(view), replay_id)
         requested = replay.requested
         asked = {name: getattr(requested, name) for name in replays.FILTERS}
@@ -116,10 +133,10 @@ def show(
         for name, value in (
             ("id", requested.replay_id),
             ("model", replay.version),
-            ("state", f"{replay.state} since {replay.changed_at:%Y-%m-%d %H:%M:%S}, by {replay.changed_by}"),
+            ("state", f"{replay.shown} since {replay.changed_at:%Y-%m-%d %H:%M:%S}, by {replay.changed_by}"),
             ("requested", f"{requested.requested_at:%Y-%m-%d %H:%M:%S} by {requested.requested_by}"),
             ("only", only or "all images"),
-            ("images", _said(replays.progress(view, requested))),
+            ("images", _said(how_far(settings, view, replay))),
         ):
             console.print(f"{name:10}{value!s}", soft_wrap=True)
         for missed in replays.missed(view, requested.replay_id, count):
@@ -146,7 +163,7 @@ def resume(replay_id: Id) -> None:
 
 @commands.command()
 def cancel(replay_id: Id) -> None:
-    """End a replay; what it has detected stays."""
+    """End a replay; what it has detected stays. One that follows is finished then."""
     _change(replay_id, "cancelled")
 
 
@@ -157,7 +174,7 @@ def _change(replay_id: str, state: State) -> None:
     settings.require("kafka_bootstrap_servers")
     with lake.connect(settings, read_only=True) as view:
         replay = _named(replays.find(view), replay_id)
-    replay_requests.change(settings, replay, state, by=getpass.getuser())
+    state = replay_requests.change(settings, replay, state, by=getpass.getuser())
     console.print(f"replay {replay.requested.replay_id} is {state}")
 
 
@@ -165,14 +182,15 @@ def _watch(settings: Settings, replay_id: str) -> None:
     """Until a replay that may not be in the view yet is no longer running."""
     from deploy.terminal import progress as bars
     from streams import lake, replays
+    from streams.replay_progress import how_far
 
     with lake.connect(settings, read_only=True) as view, bars() as bar:
         task = bar.add_task("images", total=None)
         while True:
             found = [r for r in replays.find(view) if str(r.requested.replay_id).startswith(replay_id)]
             if found:
-                replay, at = found[0], replays.progress(view, found[0].requested)
-                bar.update(task, total=at.images, completed=at.detected + at.missed)
+                replay, at = found[0], how_far(settings, view, found[0])
+                bar.update(task, total=at.images + (at.behind or 0), completed=at.detected + at.missed)
                 if replay.state != "running":
                     break
             time.sleep(LOOK_S)
@@ -189,6 +207,8 @@ def _named(found: list[Replay], text: str) -> Replay:
 
 def _said(at: Progress) -> str:
     missed = f", {at.missed:,} could not be" if at.missed else ""
+    if at.behind is not None:
+        return f"{at.detected:,} detected{missed}, {at.behind:,} uploads behind"
     return f"{at.detected:,} of {at.images:,} detected{missed}"
 
 

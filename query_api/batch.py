@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from query_api.access.caller import calling
 from query_api.answers import json, read_from
 from query_api.errors import Problem
+from query_api.filters import Text
+from query_api.images import named
 from query_api.limits import Pace, read_json
-from query_api.listing import model_of, objects_of
+from query_api.listing import model_of, named_object, objects_of
 from query_api.lookup import as_uuid
+from query_api.versions import MEANING, Looked, looked
 from query_api.view.questions import Question
 from query_api.view.reading import View
 from streams.settings import Settings
@@ -48,13 +51,23 @@ def routes(settings: Settings, view: View, moment: Callable[..., Any]) -> APIRou
     pace = Pace(settings.upload_timeout_s, settings.upload_min_rate)
 
     @router.post("/images/objects", openapi_extra=BODY)
-    async def objects_of_images(request: Request, at: int | None = Depends(moment)) -> Response:
+    async def objects_of_images(
+        request: Request,
+        model: Annotated[Text | None, Query(description=MEANING, examples=["circles:2"])] = None,
+        at: int | None = Depends(moment),
+    ) -> Response:
         """The circles of up to 500 images, best score first; `missing` lists ids that are not in the view."""
+        asked = named(model)
         wanted = _ids(await read_json(request, pace))
         project, headers = calling(request).project, read_from(view.seen, calling(request))
         question = Question("images", ("among",), values={"images": wanted}, count=len(wanted))
         rows = {row["image_id"]: row for row in await view.rows(question.within(project), at)}
-        detected = {image_id: model for image_id, row in rows.items() if (model := model_of(row))}
+        missing = [image_id for image_id in wanted if image_id not in rows]
+        if not asked.is_served:
+            seen = await looked(view, list(rows), asked, project, at)
+            images = [of_versions(i, seen.get(i, Looked([], []))) for i in wanted if i in rows]
+            return json({"images": images, "count": len(images), "missing": missing}, 200, headers)
+        detected = {image_id: of for image_id, row in rows.items() if (of := model_of(row))}
         found = await view.circles(detected, project, at)
         images = [
             {
@@ -66,10 +79,20 @@ def routes(settings: Settings, view: View, moment: Callable[..., Any]) -> APIRou
             for image_id in wanted
             if image_id in rows
         ]
-        missing = [image_id for image_id in wanted if image_id not in rows]
         return json({"images": images, "count": len(images), "missing": missing}, 200, headers)
 
     return router
+
+
+def of_versions(image_id: UUID, found: Looked) -> dict[str, Any]:
+    """An image whose status is what the versions asked for have made of it."""
+    return {
+        "image_id": image_id,
+        "status": "detected" if found.detections else "pending",
+        "count": len(found.objects),
+        "objects": [named_object(each) for each in found.objects],
+        "detections": found.detections,
+    }
 
 
 def _ids(body: Any) -> list[UUID]:

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import duckdb
 import psycopg
 from confluent_kafka import KafkaException
 from fastapi import Request
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from query_api.errors import Problem, ViewUnavailable
 from query_api.limits import Pace, read_json
 from streams.errors import LakeRefused, LogUnavailable
+from streams.version import VERSION, Version
 
 AWAY = (duckdb.Error, psycopg.Error, LakeRefused, OSError)
+Named = Annotated[
+    str,
+    Field(
+        max_length=500, json_schema_extra={"pattern": VERSION}
+    ),  # what is wrong is said better by its reader
+    AfterValidator(lambda text: str(Version.read(text))),
+]
+"""A version, in its one spelling."""
 Body = TypeVar("Body", bound=BaseModel)
 Found = TypeVar("Found")
 

@@ -45,7 +45,7 @@ _replay = {
     "replay_id": REPLAY_ID, "model": "circles:2", "state": "running", "changed_by": "anna",
     "changed_at": DETECTED_AT, "requested_by": "anna", "requested_at": DETECTED_AT, "since": None,
     "until": None, "source": "gate", "project": None, "images": None, "sample": None,
-    "only_with_ground_truth": False, "calls_at_once": 2,
+    "share": None, "follow": False, "only_with_ground_truth": False, "calls_at_once": 2,
 }  # fmt: skip
 _progress = {"images": 812, "detected": 400, "missed": 1, "left": 411}
 _missed = {

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, WithJson
 from query_api import patterns
 from query_api.columns import CIRCLE_FIELDS, IMAGE_FIELDS
 from query_api.sorting import CIRCLES, IMAGES, Cursors, Order
+from query_api.versions import MEANING, Which, which
 from query_api.view.questions import Question
 
 
@@ -93,30 +94,36 @@ class Uploads(BaseModel):
     project: Text | None = Field(None, description="project")
     since: Moment | None = Field(None, description="uploaded then or later, ISO 8601")
     until: Moment | None = Field(None, description="uploaded before")
-    model: Text | None = Field(None, description="what this model found, where it has looked at an image")
-    version: Text | None = Field(None, description="what this version of `model` found")
+    model: Text | None = Field(None, description=MEANING, examples=["circles:2"])
+    version: Text | None = Field(None, description="of `model`, where that names none")
 
     OWN: ClassVar[tuple[str, ...]] = ("source", "project", "since", "until", "attributes")
     MODEL: ClassVar[tuple[str, ...]] = ("model", "version")
     OUTCOME: ClassVar[tuple[str, ...]] = ()
 
     @model_validator(mode="after")
-    def _version_of_a_model(self) -> Self:
-        if self.version is not None and self.model is None:
-            raise ValueError("version is of a model: name that, too, like model=circles&version=2")
+    def _of_detections(self) -> Self:
+        which(self.model, self.version)
         return self
+
+    @property
+    def which(self) -> Which:
+        """Which detections are asked for."""
+        return which(self.model, self.version)
 
     def question(self, query: str, **more: Any) -> Question:
         """The question to the view that has the conditions of what is asked for."""
-        given = self.model_dump(exclude_none=True)
+        asked = self.which
+        given = {**self.model_dump(exclude_none=True, exclude={*self.MODEL}), **asked.named}
 
         def of(names: tuple[str, ...]) -> tuple[str, ...]:
             return tuple(name for name in names if name in given)
 
         known = {name: given[name] for name in of((*self.OWN, *self.MODEL, *self.OUTCOME))}
         return Question(
-            query, of(self.OWN), of(self.OUTCOME), of(self.MODEL), known, since=given.get("since"), **more
-        )
+            query, of(self.OWN), of(self.OUTCOME), of(self.MODEL), known, since=given.get("since"),
+            every=asked.every, **more,
+        )  # fmt: skip
 
 
 class _List(Uploads):
@@ -176,8 +183,9 @@ class Images(_List):
     def asked(self, cursors: Cursors, scope: str) -> Question:
         """The question for one image more than the page has. Raises Problem 400."""
         page = self.page("images", IMAGES[self.sort], cursors, scope)
-        status = (self.status,) if self.status else ("detected",) if self.model is not None else ()
-        return replace(page, outcome=(*page.outcome, *status))
+        status = (self.status,) if self.status else ("detected",) if self.which.model is not None else ()
+        # Of every version they are the served ones, each with what all found.
+        return replace(page, outcome=(*page.outcome, *status), every=False)
 
 
 class Circles(_List):

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.routing import APIRoute
 
 from query_api.access.caller import calling
 from query_api.answers import JSON, known, read_from
 from query_api.errors import Problem
-from query_api.listing import model_of, objects_of, summary
+from query_api.filters import Text
+from query_api.listing import model_of, named_object, objects_of, summary
 from query_api.lookup import Lookup, as_uuid
+from query_api.versions import MEANING, Looked, Which, looked, which
 from query_api.view.reading import View
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -25,9 +27,17 @@ def routes(lookup: Lookup, view: View, moment: Callable[..., Any]) -> APIRouter:
     """The router over its parts. moment: the dependency that gives the snapshot to read, None for now."""
     router = APIRouter(tags=["images"])
 
-    async def objects(request: Request, image_id: str, at: int | None = Depends(moment)) -> Response:
-        """The circles of an image, best score first."""
+    async def objects(
+        request: Request,
+        image_id: str,
+        model: Annotated[Text | None, Query(description=MEANING, examples=["circles:2"])] = None,
+        at: int | None = Depends(moment),
+    ) -> Response:
+        """The circles of an image, best score first; with `model=` those that another version found."""
         wanted, headers = as_uuid(image_id), read_from(view.seen, calling(request))
+        asked = named(model)
+        if not asked.is_served:
+            return unless_known(request, await of_versions(request, image_id, asked, at), headers)
         found = await lookup.circles(request, wanted, at)
         if not found:
             await lookup.image(request, image_id, at)
@@ -35,8 +45,26 @@ def routes(lookup: Lookup, view: View, moment: Callable[..., Any]) -> APIRouter:
         body = {"image_id": wanted, "count": len(listed), "objects": listed}
         return unless_known(request, body, headers)
 
+    async def of_versions(request: Request, image_id: str, asked: Which, at: int | None) -> dict[str, Any]:
+        """Raises Problem 404 where the version has not looked: no circles would say that it found none."""
+        wanted, project = as_uuid(image_id), calling(request).project
+        found = await looked(view, [wanted] if wanted else [], asked, project, at)
+        its = found.get(wanted, Looked([], [])) if wanted else Looked([], [])
+        if not its.detections:
+            await lookup.image(request, image_id, at)
+            if not asked.every:
+                raise Problem(404, f"{asked} has not looked at image {image_id}: see ?model=all")
+        names = ("object_id", "bbox", "model_name", "model_version")
+        objects = [{name: o[name] for name in names} for o in map(named_object, its.objects)]
+        return {
+            "image_id": wanted,
+            "count": len(objects),
+            "objects": objects,
+            "detections": its.detections,
+        }
+
     async def look_up(request: Request) -> Response:
-        return await objects(request, request.path_params["image_id"], None)
+        return await objects(request, request.path_params["image_id"], None, None)
 
     router.add_api_route("/images/{image_id}/objects", objects, route_class_override=plainly(look_up))
 
@@ -66,6 +94,14 @@ def routes(lookup: Lookup, view: View, moment: Callable[..., Any]) -> APIRouter:
         return unless_known(request, body, headers)
 
     return router
+
+
+def named(model: str | None) -> Which:
+    """Raises Problem 422."""
+    try:
+        return which(model)
+    except ValueError as error:
+        raise Problem(422, f"model: {error}") from error
 
 
 def plainly(handler: Handler) -> type[APIRoute]:

@@ -15,6 +15,7 @@ from query_api.columns import BBOX, CENTROID, CIRCLE_FIELDS, DETECTION, FAILURE,
 from query_api.errors import Problem
 from query_api.filters import Circles, Images
 from query_api.sorting import CIRCLES, IMAGES, Cursors, Order
+from query_api.versions import Looked, looked
 from query_api.view.newest import Circle, Model
 from query_api.view.questions import Question
 from query_api.view.reading import View
@@ -51,6 +52,9 @@ def routes(view: View, cursors: Cursors, moment: Callable[..., Any]) -> APIRoute
         caller = calling(request)
         question = question.within(caller.project)
         headers = read_from(seen := view.seen, caller)
+        of_all = isinstance(asked, Images) and asked.which.every
+        if of_all and kind != JSON:
+            raise Problem(406, "images with all their detections are no table: ask for JSON, or for /objects")
         if kind != JSON:
             table = await view.table(question, at)
             last = table.slice(asked.limit - 1, 1).to_pylist() if table.num_rows > asked.limit else []
@@ -64,24 +68,36 @@ def routes(view: View, cursors: Cursors, moment: Callable[..., Any]) -> APIRoute
             cursors.after(rows[asked.limit - 1], order, scope(request)) if len(rows) > asked.limit else None
         )
         answer = [written(row) for row in rows[: asked.limit]]
-        if isinstance(asked, Images) and asked.include == "objects":
-            await add_objects(answer, rows, caller.project, at)
-            named = [*named, "objects"]
+        if isinstance(asked, Images) and (asked.include == "objects" or of_all):
+            more = await add_found(answer, rows, asked, caller.project, at)
+            named = [*named, *more]
         if asked.fields:
             answer = [{field: row[field] for field in named} for row in answer]
         body = {name: answer, "count": len(answer), "next": following, **fields_of(seen, caller)}
         return json(body, 200, headers | next_page(request, following))
 
-    async def add_objects(
+    async def add_found(
         images: Sequence[dict[str, Any]],
         rows: Sequence[Mapping[str, Any]],
+        asked: Images,
         project: str | None,
         at: int | None,
-    ) -> None:
-        wanted = {row["image_id"]: model for row in rows[: len(images)] if (model := model_of(row))}
-        found = await view.circles(wanted, project, at)
+    ) -> list[str]:
+        """Add to images the circles and detections that are asked for; the names of what was added."""
+        if asked.which.is_served:
+            wanted = {row["image_id"]: model for row in rows[: len(images)] if (model := model_of(row))}
+            found = await view.circles(wanted, project, at)
+            for image in images:
+                image["objects"] = objects_of(found.get(image["image_id"], ()))
+            return ["objects"]
+        ids = [image["image_id"] for image in images if image["detection"] or asked.which.every]
+        seen = await looked(view, ids, asked.which, project, at)
+        parts = {"detections": asked.which.every, "objects": asked.include == "objects"}
         for image in images:
-            image["objects"] = objects_of(found.get(image["image_id"], ()))
+            its = seen.get(image["image_id"], Looked([], []))
+            image |= {"detections": its.detections} if asked.which.every else {}
+            image |= {"objects": [named_object(o) for o in its.objects]} if asked.include else {}
+        return [name for name, is_there in parts.items() if is_there]
 
     return router
 
@@ -112,6 +128,12 @@ def circle(row: Mapping[str, Any]) -> dict[str, Any]:
     """A circle as JSON has it, of a row of `circles`."""
     answer = {name: row[name] for name in CIRCLE_FIELDS if name in row}
     return answer | {"bbox": [row[name] for name in BBOX], "centroid": [row[name] for name in CENTROID]}
+
+
+def named_object(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A circle as JSON has it within its image, with the version that found it; of a row of `circles`."""
+    names = ("object_id", "bbox", "centroid", "radius", "score", "model_name", "model_version")
+    return {name: value for name, value in circle(row).items() if name in names}
 
 
 def objects_of(circles: Sequence[Circle]) -> list[dict[str, Any]]:

@@ -10,20 +10,20 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from query_api.access.caller import calling
 from query_api.answers import json
-from query_api.commands import answered, body_of, read_as
+from query_api.commands import Named, answered, body_of, read_as
 from query_api.errors import Problem
 from query_api.limits import Pace
 from streams import promotions
-from streams.current import VERSION, Version
 from streams.live_view import LiveView
 from streams.settings import Settings
+from streams.version import Version
 
 
 class Forward(BaseModel):
     """To a version."""
 
     model_config = ConfigDict(extra="forbid")
-    model: str = Field(pattern=VERSION, examples=["circles:2"])
+    model: Named = Field(examples=["circles:2"])
 
 
 class Back(BaseModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import datetime
@@ -16,18 +17,20 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from query_api import changes
 from query_api.access.caller import calling
 from query_api.answers import json
-from query_api.commands import AWAY, answered, body_of, read_as
+from query_api.commands import AWAY, Named, answered, body_of, read_as
 from query_api.errors import Problem, ViewUnavailable
 from query_api.filters import in_utc, no_number
 from query_api.limits import Pace
 from query_api.lookup import as_uuid
 from query_api.stopping import Stopping
 from streams import replay_requests, replays
-from streams.current import VERSION, Version
+from streams.errors import LogUnavailable
 from streams.live_view import LiveView
 from streams.reevaluation import CALLS_AT_ONCE, State
+from streams.replay_progress import how_far
 from streams.replays import Progress, Replay
 from streams.settings import Settings
+from streams.version import Version
 
 MOST_IMAGES = 1_000
 """Named in a request: more go by `circles replay start --images`."""
@@ -42,8 +45,8 @@ class Asked(BaseModel):
     """What is to be replayed: images that meet all that is said."""
 
     model_config = ConfigDict(extra="forbid")
-    model: str = Field(
-        pattern=VERSION, description="the version that is to look at them", examples=["circles:2"]
+    model: Named = Field(
+        description="the version that is to look at them", examples=["circles:2+min_radius=20"]
     )
     since: Moment | None = Field(None, description="uploaded from then on")
     until: Moment | None = Field(None, description="uploaded before")
@@ -51,6 +54,12 @@ class Asked(BaseModel):
     project: Text | None = Field(None, description="of this project")
     images: list[UUID] | None = Field(None, min_length=1, max_length=MOST_IMAGES, description="only these")
     sample: int | None = Field(None, ge=1, le=2**53, description="so many of them, drawn at random")
+    share: float | None = Field(
+        None, gt=0, le=1, description="only so large a part of them, the same ones each time"
+    )
+    follow: bool = Field(
+        False, strict=True, description="go on with what is uploaded from now on, until it is cancelled"
+    )
     only_with_ground_truth: bool = Field(False, strict=True, description="only those that are annotated")
     calls_at_once: int = Field(
         CALLS_AT_ONCE, ge=1, le=256, description="model calls under way in each process"
@@ -77,7 +86,10 @@ def routes(settings: Settings, view: LiveView, stopping: Stopping) -> APIRouter:
 
     @router.post("/replays", status_code=201, openapi_extra=body_of({"model": "circles:2"}, Asked))
     async def start(request: Request) -> Response:
-        """Detect images of the log again by another version; it ends with what is on the log now."""
+        """Detect images of the log again by another version; it ends with what is on the log now.
+
+        With `follow` it detects what is uploaded from now on, or `since`, beside the current version.
+        """
         asked = await read_as(Asked, request, pace)
         requested, progress = await answered(
             asyncio.to_thread(
@@ -92,7 +104,9 @@ def routes(settings: Settings, view: LiveView, stopping: Stopping) -> APIRouter:
                 project_id=asked.project,
                 images=tuple(asked.images) if asked.images else None,
                 sample=asked.sample,
+                share=asked.share,
                 annotated=asked.only_with_ground_truth,
+                follow=asked.follow,
             ),
             wrong=409,
         )
@@ -104,9 +118,9 @@ def routes(settings: Settings, view: LiveView, stopping: Stopping) -> APIRouter:
     async def show(replay_id: str) -> Response:
         """A replay, how far it is, and the first hundred images that it could not detect."""
         replay = await found(replay_id)
-        requested = replay.requested
-        progress = await answered(view.ask(lambda lake: replays.progress(lake, requested)))
-        missed = await answered(view.ask(lambda lake: replays.missed(lake, requested.replay_id, MOST_MISSED)))
+        number = replay.requested.replay_id
+        progress = await answered(view.ask(lambda lake: how_far(settings, lake, replay)))
+        missed = await answered(view.ask(lambda lake: replays.missed(lake, number, MOST_MISSED)))
         return json(shown(replay) | {"progress": said(progress), "missed": missed})
 
     @router.post("/replays/{replay_id}/pause")
@@ -121,13 +135,14 @@ def routes(settings: Settings, view: LiveView, stopping: Stopping) -> APIRouter:
 
     @router.post("/replays/{replay_id}/cancel")
     async def cancel(request: Request, replay_id: str) -> Response:
-        """End a replay; what it has detected stays."""
+        """End a replay; what it has detected stays. One that follows is finished then."""
         return await bring(request, replay_id, "cancelled")
 
     async def bring(request: Request, replay_id: str, state: State) -> Response:
         replay, by = await found(replay_id), calling(request).name
-        await answered(asyncio.to_thread(replay_requests.change, settings, replay, state, by=by), wrong=409)
-        return json(shown(replay) | {"state": state, "changed_by": by})
+        changed = asyncio.to_thread(replay_requests.change, settings, replay, state, by=by)
+        state = await answered(changed, wrong=409)
+        return json(shown(dataclasses.replace(replay, state=state, changed_by=by)))
 
     @router.get("/replays/{replay_id}/progress", response_class=changes.Answer)
     async def follow(replay_id: str) -> changes.Answer:
@@ -138,11 +153,11 @@ def routes(settings: Settings, view: LiveView, stopping: Stopping) -> APIRouter:
             now = replay
             while not stopping.told:
                 try:
-                    at = await view.ask(lambda lake: replays.progress(lake, replay.requested))
+                    at = await view.ask(lambda lake: how_far(settings, lake, now))  # noqa: B023 at once
                     now = await found(replay_id)
-                except (Problem, ViewUnavailable, *AWAY):
+                except (Problem, ViewUnavailable, LogUnavailable, *AWAY):
                     return  # who comes back is told
-                data = orjson.dumps({"state": now.state, **said(at)})
+                data = orjson.dumps({"state": now.shown, **said(at)})
                 yield b"event: progress\ndata: %b\n\n" % data
                 if now.state != "running":
                     return
@@ -161,7 +176,7 @@ def shown(replay: Replay) -> dict[str, Any]:
     return {
         "replay_id": requested.replay_id,
         "model": replay.version,
-        "state": replay.state,
+        "state": replay.shown,
         "changed_by": replay.changed_by,
         "changed_at": replay.changed_at,
         "requested_by": requested.requested_by,
@@ -172,6 +187,8 @@ def shown(replay: Replay) -> dict[str, Any]:
         "project": requested.project_id,
         "images": requested.images and len(requested.images),
         "sample": requested.sample,
+        "share": requested.share,
+        "follow": requested.follow,
         "only_with_ground_truth": requested.annotated,
         "calls_at_once": requested.calls_at_once,
     }

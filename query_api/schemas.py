@@ -42,6 +42,13 @@ class Found(Answer):
     score: float
 
 
+class NamedFound(Found):
+    """By which version, where others than the served one are asked for."""
+
+    model_name: str = ""
+    model_version: str = ""
+
+
 class Detection(Answer):
     model_name: str
     model_version: str
@@ -88,7 +95,8 @@ class Accepted(Answer):
 
 class ListedImage(Facts):
     model_config = ConfigDict(json_schema_extra=_any_part)
-    objects: list[Found] | None = None
+    objects: list[NamedFound] | None = None
+    detections: list[Detection] | None = None
 
 
 class ListedCircle(Answer):
@@ -133,14 +141,19 @@ class Statistics(Answer):
 
 
 class Box(Answer):
+    """By which version, where others than the served one are asked for."""
+
     object_id: UUID
     bbox: Numbers4
+    model_name: str = ""
+    model_version: str = ""
 
 
 class ObjectsOfImage(Answer):
     image_id: UUID
     count: int
     objects: list[Box]
+    detections: list[Detection] = []
 
 
 class Circle(Answer):
@@ -154,7 +167,8 @@ class BatchImage(Answer):
     image_id: UUID
     status: Literal["pending", "detected", "failed"]
     count: int
-    objects: list[Found]
+    objects: list[NamedFound]
+    detections: list[Detection] = []
 
 
 class Batch(Answer):

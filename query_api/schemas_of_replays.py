@@ -14,7 +14,7 @@ class Replay(Answer):
 
     replay_id: UUID
     model: str
-    state: Literal["running", "paused", "cancelled", "finished"]
+    state: Literal["running", "following", "paused", "cancelled", "finished"]
     changed_by: str
     changed_at: datetime
     requested_by: str
@@ -25,11 +25,15 @@ class Replay(Answer):
     project: str | None
     images: int | None
     sample: int | None
+    share: float | None
+    follow: bool
     only_with_ground_truth: bool
     calls_at_once: int
 
 
 class Progress(Answer):
+    """Of a replay that follows `images` are those it has come to, and `left` the uploads behind these."""
+
     images: int
     detected: int
     missed: int

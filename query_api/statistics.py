@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from query_api.access.caller import calling
 from query_api.answers import JSON, as_file, fields_of, json, read_from, wanted
 from query_api.errors import Problem
 from query_api.filters import Uploads
+from query_api.versions import ALL
 from query_api.view.questions import Question
 from query_api.view.reading import View
 
@@ -25,6 +26,12 @@ class Grouped(Uploads):
     """What every statistic may be asked for, and what it is grouped by. All filters have to hold."""
 
     by: By | None = Field(None, description="a row for each; model: name and version of the newest detection")
+
+    @model_validator(mode="after")
+    def _each_version_alone(self) -> Self:
+        if self.model == ALL and self.by != "model":
+            raise ValueError("model=all counts each version on its own: say by=model, too")
+        return self
 
     def asked(self, query: str, groups: str = "", **parts: str) -> Question:
         """The question; groups: expressions that there is a row for each of, each with a comma behind."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from contextlib import suppress
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
@@ -17,27 +16,9 @@ from streams.errors import InvalidRecord, RegistryUnavailable
 from streams.reevaluation import ModelPromoted
 from streams.settings import Settings
 from streams.topics import PROMOTED
+from streams.version import Version
 
 log = logging.getLogger("streams.detect")
-
-
-VERSION = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}:[A-Za-z0-9][A-Za-z0-9_.+=-]{0,99}$"
-"""NAME:VERSION: both become part of the model server's URL."""
-
-
-class Version(NamedTuple):
-    name: str
-    version: str
-
-    @classmethod
-    def read(cls, text: str) -> Version:
-        """Raises ValueError for what is no NAME:VERSION."""
-        if not re.search(VERSION, text, re.ASCII):
-            raise ValueError(f"name a version as NAME:VERSION, like circles:2, not {text[:80]!r}")
-        return cls(*text.split(":"))
-
-    def __str__(self) -> str:
-        return f"{self.name}:{self.version}" if self.version else f"the newest {self.name}"
 
 
 class Current:

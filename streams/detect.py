@@ -18,7 +18,7 @@ import faust
 import mode
 
 from streams.codec import Codec
-from streams.current import Current, Version
+from streams.current import Current
 from streams.errors import RegistryUnavailable
 from streams.gate import Stopping
 from streams.headers import cloud_event_headers
@@ -29,6 +29,7 @@ from streams.records import CirclesDetected, ImageFailed, ImageUploaded, dead_le
 from streams.settings import Settings
 from streams.store import Store
 from streams.topics import DETECT_GROUP, DETECTED, FAILED, UPLOADED, Topic
+from streams.version import Version
 
 STAGE = "detect"
 log = logging.getLogger("streams.detect")

@@ -20,7 +20,7 @@ from streams.reevaluation import (
     ReplayChanged,
     ReplayRequested,
 )
-from streams.rows import BYTES, INT, LONG, TEXT, TIME, UUIDS, columns, pack_headers, uuid_block
+from streams.rows import BYTES, DOUBLE, INT, LONG, TEXT, TIME, UUIDS, columns, pack_headers, uuid_block
 
 Placed = Sequence[tuple[Place, Any]]
 """Records, each with where it is on the log."""
@@ -120,7 +120,9 @@ KEPT: dict[type[Record], Kept] = {
             "since": TIME,
             "until": TIME,
             "sample": LONG,
+            "share": DOUBLE,
             "annotated": pa.bool_(),
+            "follow": pa.bool_(),
             "calls_at_once": INT,
             "requested_by": TEXT,
             "requested_at": TIME,

@@ -10,11 +10,12 @@ import numpy as np
 
 from streams.circles import Circles, invalid_circles
 from streams.errors import InvalidModelAnswer
+from streams.version import Value
 
 MAX_CIRCLES = 20_000
 """More would not fit a message of the log (48 bytes each, 1 MiB in all)."""
 
-Parameters = Mapping[str, str | float]
+Parameters = Mapping[str, Value]
 Headers = Mapping[str, str]
 
 

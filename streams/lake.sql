@@ -35,7 +35,11 @@ CREATE TABLE IF NOT EXISTS lake.annotated (
 CREATE TABLE IF NOT EXISTS lake.replays (
     replay_id UUID, model_name VARCHAR, model_version VARCHAR, project_id VARCHAR, source_id VARCHAR,
     since TIMESTAMPTZ, until TIMESTAMPTZ, sample BIGINT, annotated BOOLEAN, calls_at_once INTEGER,
-    requested_by VARCHAR, requested_at TIMESTAMPTZ, images VARCHAR, begins VARCHAR, ends VARCHAR);
+    requested_by VARCHAR, requested_at TIMESTAMPTZ, images VARCHAR, begins VARCHAR, ends VARCHAR,
+    share DOUBLE, follow BOOLEAN);
+-- Of views that were made before these.
+ALTER TABLE lake.replays ADD COLUMN IF NOT EXISTS share DOUBLE;
+ALTER TABLE lake.replays ADD COLUMN IF NOT EXISTS follow BOOLEAN;
 CREATE TABLE IF NOT EXISTS lake.replay_changes (
     change_id UUID, replay_id UUID, state VARCHAR, changed_by VARCHAR, changed_at TIMESTAMPTZ,
     log_offset BIGINT);

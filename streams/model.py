@@ -20,6 +20,7 @@ from streams.kserve import Headers
 from streams.kserve_v1 import V1
 from streams.kserve_v2 import V2
 from streams.settings import Settings
+from streams.version import Value, parted
 
 if importlib.util.find_spec("sniffio") is None:
     # httpcore looks for it several times in a request, each time on the disk: a seventh of a replayer's CPU.
@@ -83,14 +84,16 @@ class KServeModel:
         background: bool = False,
     ) -> None:
         """min_score: circles from there on, of a server that lets its callers choose. background: all others'
-        images come first, where the server looks at the header Priority (RFC 9218).
+        images come first, where the server looks at the header Priority (RFC 9218). Raises ValueError where
+        the version has parameters that are none.
         """
         settings.require("model_server_url")
         self._settings = settings
         self._set = {"v1": V1, "v2": V2}.get(settings.model_protocol)
         self._spoken = self._set
         self._asking = asyncio.Lock()
-        self._parameters: dict[str, str | float] = {"label": settings.model_label}
+        self._version, parameters = parted(settings.model_version)
+        self._parameters: dict[str, Value] = {"label": settings.model_label, **parameters}
         if min_score is not None:
             self._parameters["min_score"] = min_score
         self._http = httpx.AsyncClient(
@@ -185,7 +188,7 @@ class KServeModel:
 
     def _path(self, protocol: kserve.Protocol) -> str:
         path = f"/{protocol.name}/models/{self._settings.model_name}"
-        return f"{path}/versions/{self._settings.model_version}" if self._settings.model_version else path
+        return f"{path}/versions/{self._version}" if self._version else path
 
     async def _exchange(
         self, method: str, path: str, content: bytes = b"", headers: Headers | None = None

@@ -14,12 +14,12 @@ import orjson
 import uuid_utils.compat as uuids
 
 from streams import lake
-from streams.current import Version
 from streams.model import KServeModel
 from streams.produce import emit
 from streams.reevaluation import ModelPromoted
 from streams.settings import Settings
 from streams.statements import read_statements
+from streams.version import Version
 
 STATEMENTS = read_statements("streams", "promotions.sql")
 Evidence = Sequence[tuple[str, str]]
@@ -56,10 +56,16 @@ def history(view: duckdb.DuckDBPyConnection) -> list[Promotion]:
     ]
 
 
+def newest(view: duckdb.DuckDBPyConnection) -> Version | None:
+    """The version that was promoted last. Raises duckdb.Error."""
+    made = history(view)
+    return made[0].version if made else None
+
+
 def current(view: duckdb.DuckDBPyConnection) -> Version | None:
     """The version whose detections are served, before a first promotion that of the newest live detection."""
-    if promotions := history(view):
-        return promotions[0].version
+    if promoted := newest(view):
+        return promoted
     rows = view.execute(STATEMENTS["live"]).fetchall()
     return Version(*rows[0]) if rows else None
 

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 from uuid import UUID, uuid5
 
 from streams.circles import Circles, invalid_circles
+from streams.version import Version
 
 DrawnAs = Literal["circles", "boxes"]
 State = Literal["running", "paused", "cancelled", "finished"]
@@ -16,6 +17,8 @@ PROMOTIONS = UUID("0d0c5a55-3a0e-4a1a-8f6e-6b1a5a1f0c3e")
 """The one message key of all promotions."""
 CALLS_AT_ONCE = 8
 """Model calls that a replayer has under way, where a replay does not say: enough to keep four cores busy."""
+OF_AN_END = ("until", "images", "sample", "annotated")
+"""What only a replay with an end may ask of its images."""
 MOST_IMAGES = 50_000
 """Named in one replay: they have to fit a message."""
 
@@ -44,7 +47,9 @@ class ImageAnnotated:
 class ReplayRequested:
     """Which images are to be detected again, by which version. All conditions have to hold.
 
-    begins, ends: of `images.uploaded` by partition, the first offset and the one behind the last.
+    share: of all, above 0 to 1, the same ones in every replay. follow: what is uploaded later, too, and no
+    end. begins, ends: of `images.uploaded` by partition, the first offset and the one behind the last; of one
+    that follows, behind what was there when it was requested.
     """
 
     replay_id: UUID
@@ -56,7 +61,9 @@ class ReplayRequested:
     until: datetime | None = None
     images: tuple[UUID, ...] | None = None
     sample: int | None = None
+    share: float | None = None
     annotated: bool = False
+    follow: bool = False
     calls_at_once: int
     begins: tuple[int, ...]
     ends: tuple[int, ...]
@@ -64,10 +71,17 @@ class ReplayRequested:
     requested_at: datetime
 
     def __post_init__(self) -> None:
+        _spelled_well(self.model_name, self.model_version)
         if not 0 < self.calls_at_once <= 256:
             raise ValueError(f"calls_at_once is 1 to 256, not {self.calls_at_once}")
         if self.sample is not None and self.sample < 1:
             raise ValueError(f"sample is 1 or more, not {self.sample}")
+        if self.share is not None and not 0 < self.share <= 1:
+            raise ValueError(f"share is above 0, up to 1, not {self.share}")
+        if self.follow and (with_an_end := [name for name in OF_AN_END if getattr(self, name)]):
+            raise ValueError(
+                f"a replay that follows has no end: {', '.join(with_an_end)} cannot be asked of it"
+            )
         if self.images is not None and len(self.images) > MOST_IMAGES:
             raise ValueError(f"a replay names {MOST_IMAGES:,} images at most, not {len(self.images):,}")
         if len(self.begins) != len(self.ends) or not all(
@@ -114,6 +128,9 @@ class ModelPromoted:
     promoted_by: str
     promoted_at: datetime
 
+    def __post_init__(self) -> None:
+        _spelled_well(self.model_name, self.model_version)
+
 
 def not_replayed_id(replay_id: UUID, image_id: UUID) -> UUID:
     """Id of the event that says so, equal at every redelivery."""
@@ -123,3 +140,9 @@ def not_replayed_id(replay_id: UUID, image_id: UUID) -> UUID:
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise ValueError(f"{name} is one of {', '.join(known)}, not {value[:80]!r}")
+
+
+def _spelled_well(name: str, version: str) -> None:
+    """Raises ValueError: else detections of one version would lie under two names."""
+    if (well := Version.read(f"{name}:{version}")) != (name, version):
+        raise ValueError(f"the version is spelled {well}, not {name}:{version}")

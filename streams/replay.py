@@ -19,10 +19,12 @@ from aiokafka.errors import KafkaError
 from streams import lake, replays
 from streams.codec import Codec
 from streams.errors import LakeRefused, RegistryUnavailable
+from streams.following import Following
 from streams.live_view import LiveView
 from streams.process import announce_ready, configure_logging
 from streams.reevaluation import ReplayRequested
-from streams.replaying import Parts, Replaying
+from streams.replay_images import Parts
+from streams.replaying import Replaying
 from streams.settings import Settings
 from streams.store import Store
 from streams.topics import FAILED
@@ -83,7 +85,7 @@ async def work(parts: Parts, replay: ReplayRequested, halt: asyncio.Event) -> bo
     log.info("replay %s begins: %s:%s", replay.replay_id, replay.model_name, replay.model_version)
     while not halt.is_set():
         try:
-            await Replaying(parts, replay, halt).run()
+            await (Following if replay.follow else Replaying)(parts, replay, halt).run()
         except AWAY as error:
             log.warning("replay %s, again in %.0f s: %s", replay.replay_id, AGAIN_S, said(error))
             await wait(halt, AGAIN_S)

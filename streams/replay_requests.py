@@ -9,17 +9,19 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import duckdb
 import uuid_utils.compat as uuids
 
-from streams import lake, partitions, progress, replays
+from streams import lake, partitions, progress, promotions, replays
 from streams.ledger import Ledger
 from streams.model import KServeModel
 from streams.produce import emit
 from streams.reevaluation import CALLS_AT_ONCE, ReplayChanged, ReplayRequested, State
-from streams.replaying import for_version
+from streams.replay_images import for_version
 from streams.replays import Progress, Replay
 from streams.settings import Settings
 from streams.topics import UPLOADED
+from streams.version import Version, parted
 
 FOLDED_S = 30.0
 """For the view to come to what is on the log now."""
@@ -34,10 +36,11 @@ FROM: Mapping[State, frozenset[State]] = {
 def request(
     settings: Settings, model: str, version: str, *, by: str, calls_at_once: int = CALLS_AT_ONCE, **asked: Any
 ) -> tuple[ReplayRequested, Progress]:
-    """Put a replay on the log, which ends with what is there now; and how far it is already.
+    """Put a replay on the log, and how far it is already. It ends with what is there now; one that is to
+    follow begins there, or with what was uploaded since.
 
-    asked: by the names in `replays.FILTERS`. Raises ValueError, with what would be right, where it could
-    find nothing or not all; LogUnavailable, KafkaException, duckdb.Error.
+    asked: by the names in `replays.FILTERS`, and `follow`. Raises ValueError, with what would be right, where
+    it could find nothing or not all; LogUnavailable, KafkaException, duckdb.Error.
     """
     consumer = progress.consumer(settings)
     try:
@@ -57,25 +60,56 @@ def request(
         **asked,
     )
     asyncio.run(_check_model(settings, replay))
-    _until_folded(settings, {at: seen.ends[at] for at in uploads})
+    if not replay.follow or replay.since:  # it is about images that are there
+        _until_folded(settings, {at: seen.ends[at] for at in uploads})
     with lake.connect(settings, read_only=True) as view:
-        whole = replace(replay, begins=(0,) * len(replay.begins))
-        everything, here = replays.progress(view, whole), replays.progress(view, replay)
-        if not everything.images:
-            raise ValueError("no image on the log meets all of these conditions")
-        if here.images < everything.images:
-            raise ValueError(
-                f"{everything.images - here.images:,} of these {everything.images:,} images are no longer on"
-                f" the log: {_kept_since(replays.first_upload(view, replay))}"
-            )
+        replay, here = (_following if replay.follow else _ending)(view, replay)
     emit(settings, [replay])
     return replay, here
 
 
-def change(settings: Settings, replay: Replay, state: State, *, by: str) -> None:
-    """Bring a replay to a state. Raises ValueError where it cannot be; LogUnavailable."""
+def _ending(view: duckdb.DuckDBPyConnection, replay: ReplayRequested) -> tuple[ReplayRequested, Progress]:
+    """It is about what the log has now. Raises ValueError where that is nothing, or not all of its images."""
+    here = _all_kept(view, replay)
+    if not here.images:
+        raise ValueError("no image on the log meets all of these conditions")
+    return replay, here
+
+
+def _all_kept(view: duckdb.DuckDBPyConnection, replay: ReplayRequested) -> Progress:
+    """How far it is. Raises ValueError where the log does not hold all of its images."""
+    whole = replace(replay, begins=(0,) * len(replay.begins))
+    everything, here = replays.progress(view, whole), replays.progress(view, replay)
+    if here.images < everything.images:
+        raise ValueError(
+            f"{everything.images - here.images:,} of these {everything.images:,} images are no longer on"
+            f" the log: {_kept_since(replays.first_upload(view, replay))}"
+        )
+    return here
+
+
+def _following(view: duckdb.DuckDBPyConnection, replay: ReplayRequested) -> tuple[ReplayRequested, Progress]:
+    """It begins at the first image that it is to begin with, or with what comes. Raises ValueError."""
+    version = Version(replay.model_name, replay.model_version)
+    if version == promotions.current(view):
+        raise ValueError(f"{version} is the current one: it detects what is uploaded without a replay")
+    first: dict[int, int] = {}
+    if replay.since:
+        _all_kept(view, replay)
+        first = replays.backlog(view, replay)
+    replay = replace(replay, begins=tuple(first.get(p, end) for p, end in enumerate(replay.ends)))
+    return replay, Progress(0, 0, 0, sum(replay.ends) - sum(replay.begins))
+
+
+def change(settings: Settings, replay: Replay, state: State, *, by: str) -> State:
+    """Bring a replay to a state, which is returned: one that follows is finished where it is cancelled.
+
+    Raises ValueError where it cannot be; LogUnavailable.
+    """
     if replay.state not in FROM[state]:
         raise ValueError(f"replay {replay.requested.replay_id} is {replay.state}: it cannot be {state}")
+    if state == "cancelled" and replay.requested.follow:
+        state = "finished"  # it has no other end, and nothing of it is cut off
     changed = ReplayChanged(
         change_id=uuids.uuid7(),
         replay_id=replay.requested.replay_id,
@@ -84,6 +118,7 @@ def change(settings: Settings, replay: Replay, state: State, *, by: str) -> None
         changed_at=datetime.now(UTC),
     )
     emit(settings, [changed])
+    return state
 
 
 def named(found: list[Replay], text: str) -> Replay:
@@ -102,8 +137,8 @@ async def _check_model(settings: Settings, replay: ReplayRequested) -> None:
     async with KServeModel(for_version(settings, replay)) as model:
         if not await model.ready():
             raise ValueError(
-                f"the model server has no {replay.model_name}:{replay.model_version}, or it is not ready:"
-                f" {settings.model_server_url}/v2/models/{replay.model_name}"
+                f"the model server has no {replay.model_name}:{parted(replay.model_version)[0]}, or it is not"
+                f" ready: {settings.model_server_url}/v2/models/{replay.model_name}"
             )
 
 

@@ -10,58 +10,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, TypeAlias
-from uuid import UUID, uuid5
+from uuid import UUID
 
-from aiokafka import (
-    AIOKafkaConsumer,
-    AIOKafkaProducer,
-    ConsumerRebalanceListener,
-    ConsumerRecord,
-    TopicPartition,
-)
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 
 from streams import replays
-from streams.codec import Codec
-from streams.errors import LogTruncated, RegistryUnavailable
-from streams.gate import Stopping
-from streams.headers import cloud_event_headers
-from streams.live_view import LiveView
-from streams.model import DummyModel, KServeModel, Model
-from streams.outcome import Detector, detected
-from streams.records import ImageUploaded, Record, key_of
-from streams.reevaluation import ImageNotReplayed, ReplayChanged, ReplayRequested, not_replayed_id
-from streams.settings import Settings
-from streams.store import Store
+from streams.reevaluation import ReplayRequested
+from streams.replay_images import READ_AHEAD, Images, Parts, images_of, member
 from streams.topics import DETECTED, REPLAYS, UPLOADED
 
 FAR = 2_000
 """Messages that are not wanted and in a row: from so many on they are jumped over, not read."""
-READ_AHEAD = 2
-"""Images read from the store beyond those that the model is asked about."""
 Message: TypeAlias = ConsumerRecord[Any, Any]
 Wanted: TypeAlias = deque[tuple[int, UUID]]
 """Offsets and images of a partition that there is no result for yet, in order."""
 log = logging.getLogger("streams.replay")
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What all replays of a process have in common."""
-
-    settings: Settings
-    view: LiveView
-    codec: Codec
-    producer: AIOKafkaProducer
-    store: Store
-
-    async def send(self, topic: str, record: Record) -> None:
-        """Return once all in-sync replicas have it. Raises KafkaError, RegistryUnavailable."""
-        value = await asyncio.to_thread(self.codec.encode, record)
-        await self.producer.send_and_wait(topic, value, key_of(record), headers=cloud_event_headers(record))
 
 
 class Replaying(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -70,7 +34,7 @@ class Replaying(ConsumerRebalanceListener):  # type: ignore[misc]
     def __init__(self, parts: Parts, replay: ReplayRequested, stop: asyncio.Event) -> None:
         self._parts, self._replay, self._stop = parts, replay, stop
         self._free = asyncio.Semaphore(replay.calls_at_once + READ_AHEAD)
-        self._working: set[asyncio.Task[None]] = set()
+        self._working: set[asyncio.Task[bool | None]] = set()
         self._shared_out = False
 
     async def on_partitions_revoked(self, _: set[TopicPartition]) -> None:
@@ -83,32 +47,18 @@ class Replaying(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def run(self) -> None:
         """Raises KafkaError, RegistryUnavailable, duckdb.Error, psycopg.Error, LakeRefused."""
-        settings, replay = self._parts.settings, self._replay
-        async with AsyncExitStack() as resources:
-            model: Model = DummyModel()
-            if settings.mode == "real":
-                client = KServeModel(for_version(settings, replay), background=True)
-                model = await resources.enter_async_context(client)
-            detector = Detector(self._parts.store, model, replay.calls_at_once, self._stop.is_set)
-            consumer = AIOKafkaConsumer(
-                bootstrap_servers=settings.kafka_bootstrap_servers,
-                group_id=f"circles.replay.{replay.replay_id}",
-                group_instance_id=settings.replay_member or None,
-                enable_auto_commit=False,
-                auto_offset_reset="earliest",
-                session_timeout_ms=10_000,
-                rebalance_timeout_ms=60_000,  # longer than what is under way may take
-            )
-            await consumer.start()
-            resources.push_async_callback(consumer.stop)
-            consumer.subscribe([UPLOADED.name], listener=self)
+        parts, replay = self._parts, self._replay
+        async with (
+            images_of(parts, replay, self._stop) as images,
+            member(parts.settings, replay, self) as consumer,
+        ):
             try:
-                await self._work(consumer, detector)
+                await self._work(consumer, images)
             finally:  # all of them, before the model's client is closed under one
                 if self._working:
                     await asyncio.wait(self._working)
 
-    async def _work(self, consumer: AIOKafkaConsumer, detector: Detector) -> None:
+    async def _work(self, consumer: AIOKafkaConsumer, images: Images) -> None:
         mine: set[TopicPartition] = set()
         left: dict[int, Wanted] = {}
         while not self._stop.is_set():
@@ -122,11 +72,11 @@ class Replaying(ConsumerRebalanceListener):  # type: ignore[misc]
                     return
             read = await consumer.getmany(timeout_ms=500, max_records=4 * self._replay.calls_at_once)
             if not read:
-                await self._let_go(consumer, left, detector)
+                await self._let_go(consumer, left, images)
             for place, messages in read.items():
                 wanted = left.get(place.partition, deque())
                 for message in messages:
-                    await self._reached(place.partition, message.offset, message, wanted, detector)
+                    await self._reached(place.partition, message.offset, message, wanted, images)
                 if place in consumer.assignment():
                     self._go_on(consumer, place, wanted, messages[-1].offset + 1)
 
@@ -140,14 +90,14 @@ class Replaying(ConsumerRebalanceListener):  # type: ignore[misc]
             consumer.resume(place)
             consumer.seek(place, wanted[0][0])
 
-    async def _let_go(self, consumer: AIOKafkaConsumer, left: dict[int, Wanted], detector: Detector) -> None:
+    async def _let_go(self, consumer: AIOKafkaConsumer, left: dict[int, Wanted], images: Images) -> None:
         """Where nothing comes: what is wanted may have left the log, and no message be behind it."""
         places = [place for place in consumer.assignment() if left.get(place.partition)]
         for place, begin in (await consumer.beginning_offsets(places)).items():
-            await self._reached(place.partition, begin - 1, None, left[place.partition], detector)
+            await self._reached(place.partition, begin - 1, None, left[place.partition], images)
 
     async def _reached(
-        self, partition: int, at: int, message: Message | None, wanted: Wanted, detector: Detector
+        self, partition: int, at: int, message: Message | None, wanted: Wanted, images: Images
     ) -> None:
         """Begin with a message where it is wanted, once there is room; what was before it is gone."""
         while wanted and wanted[0][0] <= at and self._shared_out and not self._stop.is_set():
@@ -156,47 +106,15 @@ class Replaying(ConsumerRebalanceListener):  # type: ignore[misc]
             if not self._shared_out:
                 self._free.release()
                 return
-            here = message if offset == at else None
-            task = asyncio.create_task(self._finish(offset, partition, image_id, here, detector))
+            value = message.value if message is not None and offset == at else None
+            task = asyncio.create_task(images.take(image_id, partition, offset, value))
             self._working.add(task)
             task.add_done_callback(self._done)
 
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def _done(self, task: asyncio.Task[bool | None]) -> None:
         self._free.release()
         if not task.cancelled() and task.exception() is None:
             self._working.discard(task)  # one that failed is raised where all are waited for
-
-    async def _finish(
-        self, offset: int, partition: int, image_id: UUID, message: Message | None, detector: Detector
-    ) -> None:
-        """Take an image to its outcome on the log."""
-        replay_id = self._replay.replay_id
-        try:
-            if message is None:
-                raise LogTruncated(f"{UPLOADED.name}[{partition}]@{offset} is no longer on the log")
-            uploaded = self._parts.codec.decode(message.value, UPLOADED.records)
-            assert isinstance(uploaded, ImageUploaded)
-            answer = await detector.ask(uploaded)
-            found = detected(uploaded, answer, partition, offset, replay_id)
-        except Stopping:
-            return
-        except RegistryUnavailable:
-            raise
-        except Exception as error:
-            log.warning("image %s: %s: %s", image_id, type(error).__name__, error)
-            missed = ImageNotReplayed(
-                event_id=not_replayed_id(replay_id, image_id),
-                replay_id=replay_id,
-                image_id=image_id,
-                error=type(error).__name__,
-                reason=str(error)[:2_000],
-                source_partition=partition,
-                source_offset=offset,
-                failed_at=datetime.now(UTC),
-            )
-            await self._parts.send(REPLAYS.name, missed)
-        else:
-            await self._parts.send(DETECTED.name, found)
 
     async def _left(self, consumer: AIOKafkaConsumer, partitions: set[int]) -> dict[int, Wanted]:
         """What this process has to do, once the view has all that is on the log now."""
@@ -221,24 +139,5 @@ class Replaying(ConsumerRebalanceListener):  # type: ignore[misc]
         progress = await self._parts.view.ask(lambda view: replays.progress(view, self._replay))
         if progress.left:
             return False  # another process works on it
-        replay_id = self._replay.replay_id
-        finished = ReplayChanged(
-            change_id=uuid5(replay_id, "finished"),
-            replay_id=replay_id,
-            state="finished",
-            changed_by="replay",
-            changed_at=datetime.now(UTC),
-        )
-        await self._parts.send(REPLAYS.name, finished)
+        await self._parts.finish(self._replay, by="replay")
         return True
-
-
-def for_version(settings: Settings, replay: ReplayRequested) -> Settings:
-    """The settings of a model client that asks for the replay's version."""
-    return settings.model_copy(
-        update={
-            "model_name": replay.model_name,
-            "model_version": replay.model_version,
-            "model_concurrency": replay.calls_at_once,
-        }
-    )

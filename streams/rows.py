@@ -18,7 +18,7 @@ from streams.records import ImageUploaded, Place
 
 Headers = tuple[tuple[str, bytes | None], ...]
 UUIDS, TIME = pa.uuid(), pa.timestamp("us", tz="UTC")
-TEXT, INT, LONG, BYTES = pa.string(), pa.int32(), pa.int64(), pa.binary()
+TEXT, INT, LONG, DOUBLE, BYTES = pa.string(), pa.int32(), pa.int64(), pa.float64(), pa.binary()
 
 
 def pack_headers(headers: Headers) -> bytes:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from streams.version import respelled
 
 STACK_ENV = "stack.env"
 """File in the data folder where a running local stack leaves its addresses."""
@@ -59,16 +61,15 @@ class Settings(BaseSettings):
     mode: Literal["real", "dummy"] = Field("real", description="dummy: one fixed circle, no model server")
     model_server_url: str = Field("", description="KServe server; empty: `circles up` starts one")
     model_name: str = Field("circles", description="the model asked for")
-    model_version: str = Field("", description="its version; empty: the server's newest")
+    model_version: Annotated[str, AfterValidator(lambda said: said and respelled(said))] = Field(
+        "", description="its version, as 2 or 2+min_score=0.7; empty: the server's newest"
+    )
     model_protocol: Literal["auto", "v1", "v2"] = Field(
         "auto", description="KServe's; auto: V2 with binary tensors where the server has it, else V1"
     )
     model_label: str = Field("circle", description="what to look for, handed to the model")
     model_service_timeout: float = Field(
-        20,
-        gt=0,
-        le=50,
-        description="seconds for one image, retries included",
+        20, gt=0, le=50, description="seconds for one image, retries included"
     )
     model_service_retries: int = Field(3, ge=0, le=20, description="further tries within that time")
     model_concurrency: int = Field(4, ge=1, le=256, description="model calls under way at once in a worker")
@@ -79,8 +80,7 @@ class Settings(BaseSettings):
         0.05, ge=0, description="least time between commits: freshness against files"
     )
     fold_member: str = Field(
-        "",
-        description="name of this materializer among others, to go on at once after a crash; empty: in 10 s",
+        "", description="name of this materializer among others, to go on at once after a crash; else in 10 s"
     )
 
     replay_member: str = Field("", description="name of this replayer among others, for the same")
@@ -92,9 +92,7 @@ class Settings(BaseSettings):
         3600, ge=0, description="how far back the view can be read as it was; each commit is a snapshot"
     )
     file_grace_s: float = Field(
-        600,
-        ge=0,
-        description="how long a file stays that was replaced: longer than any query or commit",
+        600, ge=0, description="how long a file stays that was replaced: longer than any query or commit"
     )
 
     ready_file: Path | None = Field(None, description="touched once the process does its work")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
 
 import stamina
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
@@ -38,6 +39,12 @@ PROMOTED = Topic("models.promoted", (ModelPromoted,))
 
 DETECT_GROUP, VIEW_GROUP = "circles.detect", "circles.view"
 """Consumer groups: of the detect stage; of the view, whose committed offsets are for lag tools only."""
+
+
+def replay_group(replay_id: UUID) -> str:
+    """The consumer group of those who work on a replay."""
+    return f"circles.replay.{replay_id}"
+
 
 TOPICS = (UPLOADED, DETECTED, FAILED, ANNOTATED, REPLAYS, PROMOTED)
 

@@ -21,9 +21,10 @@ class Question:
     """A query of queries.sql with its parameters.
 
     own: conditions of queries.sql on what was uploaded; outcome: on what became of it; model: on which of an
-    image's detections count, instead of the newest. order: an ORDER BY; count: most rows, None for all.
-    since: no image uploaded before can be part of the answer. parts: further text of the query by the name
-    that it has there in braces. Of all this but `values` nothing comes from outside.
+    image's detections count, instead of the served one; every: all do, and an image has a row for each.
+    order: an ORDER BY; count: most rows, None for all. since: no image uploaded before can be part of the
+    answer. parts: further text of the query by the name that it has there in braces. Of all this but `values`
+    nothing comes from outside.
     """
 
     query: str
@@ -35,12 +36,18 @@ class Question:
     count: int | None = None
     since: datetime | None = None
     parts: Mapping[str, str] = field(default_factory=dict)
+    every: bool = False
 
     def within(self, project: str | None) -> Question:
         """The same of a project's images alone; None: of all."""
         if project is None:
             return self
         return replace(self, own=(*self.own, "scope"), values={**self.values, "scope": project})
+
+    @property
+    def of_others(self) -> bool:
+        """Whether detections count that are not the served ones."""
+        return bool(self.model) or self.every
 
     @property
     def newest_first(self) -> bool:
@@ -67,7 +74,8 @@ class Question:
     def of_lake(self, candidates: int | None, snapshot: int | None) -> str:
         """Its text over the lake, as of a snapshot, made of at most so many images that may answer it."""
         most = f"ORDER BY {NEWEST_FIRST} LIMIT {candidates:d}" if candidates else ""
-        relations = of_lake(_all(self.own), most, _all(self.model) if self.model else SERVED, snapshot)
+        model = _all(self.model) if self.of_others else SERVED
+        relations = of_lake(_all(self.own), most, model, snapshot, every=self.every)
         return f"{relations} {self._text(_all((*self.outcome, *self.model)))}"
 
     def _text(self, conditions: str) -> str:

@@ -150,7 +150,7 @@ class View:
         self, question: Question, snapshot: int | None, fetch: Fetch[Answer], size: Callable[[Answer], int]
     ) -> Answer:
         window = self.window
-        if window is not None and snapshot is None and (window.one_model or not question.model):
+        if window is not None and snapshot is None and (window.one_model or not question.of_others):
             since = window.since
             answer = self._of_window(window, question, since, fetch, size)
             holds_all = since is None or (question.since is not None and question.since >= since)

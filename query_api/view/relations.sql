@@ -1,7 +1,8 @@
 -- What queries read: `images`, each with its served detection and its newest open failure, and `circles`, those of
 -- the served detections. In the window both are tables; of the lake they are made for each query, of the images
 -- that are candidates: `{own}` are conditions on the columns of lake.images, `{most}` how many at most, `{model}`
--- conditions on the detections that count, else those of replays only where their version was promoted.
+-- conditions on the detections that count, else those of replays only where their version was promoted, `{of_each}` of
+-- what one of them is taken: of an image, or each.
 -- Served is the detection of the version that was promoted last; of versions that never were, the newest one; of one
 -- instant that of the later model name and version.
 
@@ -17,7 +18,7 @@ detected AS (
     FROM lake.detections LEFT JOIN promoted USING (model_name, model_version)
     WHERE image_id BETWEEN (SELECT low FROM within) AND (SELECT high FROM within)
       AND image_id IN (SELECT image_id FROM candidate) AND {model}
-    GROUP BY image_id),
+    GROUP BY {of_each}),
 failed AS (
     SELECT image_id, max_by({'id': dead_letter_id, 'stage': stage, 'error': error, 'reason': reason, 'at': failed_at},
                             (failed_at, dead_letter_id)) AS f

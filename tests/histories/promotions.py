@@ -21,12 +21,12 @@ import orjson
 
 from bench.stack import infrastructure
 from streams import promotions, replays
-from streams.current import Version
 from streams.lake import connect, snapshot
 from streams.records import CirclesDetected
 from streams.replay_requests import request
 from streams.settings import Settings
 from streams.topics import DETECTED
+from streams.version import Version
 from tests.histories.clients import FAILED, connections
 from tests.histories.promoted import Answer, Shown, read, violations
 from tests.integration.flow import picture, read_all, stages, wait_until

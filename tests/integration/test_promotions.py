@@ -14,11 +14,11 @@ import uuid_utils.compat as uuids
 
 from deploy.local.services import as_environment
 from streams import lake, promotions
-from streams.current import Version
 from streams.records import CirclesDetected
 from streams.replay_requests import request
 from streams.settings import Settings
 from streams.topics import ANNOTATED, DETECTED
+from streams.version import Version
 from tests.examples import annotated
 from tests.examples import circles as some_circles
 from tests.integration.conftest import Fresh

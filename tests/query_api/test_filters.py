@@ -101,9 +101,18 @@ def test_of_several_filters_all_hold(view: View) -> None:
 
 def test_a_version_is_of_the_model_that_is_named(view: View) -> None:
     assert listed(view, model="circles", version="2") == [FEW]
+    assert listed(view, model="circles:2") == [FEW]
+    assert listed(view, model="circles:3") == []
+    assert listed(view, model="current") == listed(view, model="all") == listed(view)
+    with pytest.raises(ValidationError, match="the version is said twice"):
+        Images(model="circles:2", version="2")
+    with pytest.raises(ValidationError, match="there is no parameter 'score'"):
+        Images(model="circles:2+score=.5")
     assert listed(view, model="circles", version="1") == [NONE, FEW]
     with pytest.raises(ValidationError, match="version is of a model"):
         Images(version="2")
+    with pytest.raises(ValidationError, match="version is of a model"):
+        Images(model="all", version="2")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import get_args
+from typing import Any, get_args
 from uuid import UUID
 
 import hypothesis.strategies as st
@@ -31,6 +31,7 @@ from streams.reevaluation import (
     State,
 )
 from streams.topics import ANNOTATED, DETECTED, FAILED, PROMOTED, REPLAYS, TOPICS, UPLOADED, Topic
+from streams.version import spelled
 from streams.views import Message
 from tests.examples import (
     annotated,
@@ -145,20 +146,44 @@ ANNOTATIONS = st.builds(
 )
 
 
+MODEL_NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,9}", fullmatch=True)
+PIXELS = st.floats(0, 1e6)
+PARAMETERS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {},
+    optional={
+        "label": st.from_regex(r"[A-Za-z0-9_.-]{1,9}", fullmatch=True),
+        "min_score": st.floats(0, 1),
+        "min_radius": PIXELS,
+        "max_radius": PIXELS,
+    },
+)
+PARAMETERS = PARAMETERS.filter(lambda p: p.get("min_radius", 0) <= p.get("max_radius", 1e6))
+BARE_VERSIONS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,9}", fullmatch=True).filter(
+    lambda bare: not bare.endswith(("+label", "+min_score", "+min_radius", "+max_radius"))
+)
+VERSIONS = st.builds(spelled, BARE_VERSIONS, PARAMETERS)
+
+
 @st.composite
 def replays(draw: st.DrawFn) -> ReplayRequested:
     ranges = [sorted(pair) for pair in draw(st.lists(st.tuples(LONGS, LONGS), max_size=3))]
+    follow = draw(st.booleans())
+    of_an_end: dict[str, Any] = {
+        "until": draw(st.none() | TIMES),
+        "images": draw(st.none() | st.lists(UUIDS, min_size=1, max_size=3).map(tuple)),
+        "sample": draw(st.none() | LONGS.filter(bool)),
+        "annotated": draw(st.booleans()),
+    }
     return ReplayRequested(
+        **({} if follow else of_an_end),
+        follow=follow,
+        share=draw(st.none() | st.floats(0, 1, exclude_min=True)),
         replay_id=draw(UUIDS),
-        model_name=draw(TEXT),
-        model_version=draw(TEXT),
+        model_name=draw(MODEL_NAMES),
+        model_version=draw(VERSIONS),
         project_id=draw(st.none() | TEXT),
         source_id=draw(st.none() | TEXT),
         since=draw(st.none() | TIMES),
-        until=draw(st.none() | TIMES),
-        images=draw(st.none() | st.lists(UUIDS, max_size=3).map(tuple)),
-        sample=draw(st.none() | LONGS.filter(bool)),
-        annotated=draw(st.booleans()),
         calls_at_once=draw(st.integers(1, 256)),
         begins=tuple(begin for begin, _ in ranges),
         ends=tuple(end for _, end in ranges),
@@ -193,8 +218,8 @@ NOT_REPLAYED = st.builds(
 PROMOTIONS = st.builds(
     ModelPromoted,
     promotion_id=UUIDS,
-    model_name=TEXT,
-    model_version=TEXT,
+    model_name=MODEL_NAMES,
+    model_version=VERSIONS,
     previous_name=TEXT,
     previous_version=TEXT,
     back=st.booleans(),

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 import stamina
 
 from streams.errors import InvalidModelAnswer, ModelRefuses, ModelUnavailable
+from streams.kserve_v2 import JSON_LENGTH
 from streams.model import Answer
 from tests.streams.test_model import IMAGE, Reply, answers, model, prediction
 from tests.streams.test_model_v2 import ROW, answer
@@ -189,3 +191,31 @@ def test_a_model_is_ready_where_it_can_be_asked(protocol: str, there: str, ready
             return await kserve.ready()
 
     assert asyncio.run(run()) is ready
+
+
+@pytest.mark.parametrize("protocol", ["v1", "v2"])
+def test_a_versions_parameters_are_in_the_request_and_not_in_its_url(protocol: str) -> None:
+    requests: list[httpx.Request] = []
+    server = Both()
+
+    def note(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        return server(request)
+
+    async def run() -> Answer:
+        asked = "2+label=coin,min_radius=20,min_score=0.7"
+        async with model(note, model_protocol=protocol, model_version=asked) as kserve:
+            assert await kserve.ready()
+            return await kserve.detect(IMAGE)
+
+    assert asyncio.run(run()).model_version == "2+label=coin,min_radius=20,min_score=0.7"
+    paths = {"v1": ("", ":predict"), "v2": ("/ready", "/infer")}[protocol]
+    assert [request.url.path for request in requests] == [
+        f"/{protocol}/models/circles/versions/2{path}" for path in paths
+    ]
+    body = requests[-1].content
+    head = body[: int(requests[-1].headers[JSON_LENGTH])] if protocol == "v2" else body
+    given = {"label": "coin", "min_radius": 20, "min_score": 0.7}
+    assert orjson.loads(head)["parameters"] == given | (
+        {"binary_data_output": True} if protocol == "v2" else {}
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -14,9 +15,20 @@ from hypothesis import given
 from streams.circles import CIRCLE, invalid_circles, object_ids
 from streams.codec import Codec
 from streams.errors import InvalidRecord
-from streams.records import MOST_KEPT_BYTES, dead_letter, dead_letter_id, image_id_of, key_of
+from streams.records import MOST_KEPT_BYTES, Record, dead_letter, dead_letter_id, image_id_of, key_of
 from streams.topics import FAILED
-from tests.examples import IMAGE_ID, MOMENT, circles, detected, failed, message, retried, uploaded
+from tests.examples import (
+    IMAGE_ID,
+    MOMENT,
+    circles,
+    detected,
+    failed,
+    message,
+    promoted,
+    replay,
+    retried,
+    uploaded,
+)  # fmt: skip
 from tests.streams.strategies import law
 
 
@@ -109,3 +121,19 @@ def test_a_dead_letter_fits_its_topic_whatever_the_message_and_the_error() -> No
         assert len(Codec().encode(letter)) < FAILED.max_message_bytes - 100_000
         assert (letter.value == sent.value) == (size <= MOST_KEPT_BYTES)
         assert ("are too many to keep" in letter.reason) == (size > MOST_KEPT_BYTES)
+
+
+@pytest.mark.parametrize("make", [replay, promoted])
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [
+        ("2+min_score=.5", "is spelled circles:2"),
+        ("2+score=1", "there is no parameter 'score'"),
+        ("", "NAME:VER"),
+    ],
+)
+def test_a_version_that_is_asked_for_has_its_one_spelling(
+    make: Callable[..., Record], version: str, said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        make(model_version=version)

@@ -152,3 +152,14 @@ def test_another_place_for_the_views_files_is_refused_without_being_repeated(fol
 
 def test_a_secret_is_not_shown(folder: Path) -> None:
     assert "hidden" not in repr(Settings(catalog_url=SecretStr("postgresql://u:hidden@h/d")))
+
+
+def test_the_models_version_may_have_parameters_in_one_spelling(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Settings.load().model_version == ""
+    monkeypatch.setenv("MODEL_VERSION", "2+min_score=.70,min_radius=20")
+    assert Settings.load().model_version == "2+min_radius=20,min_score=0.7"
+    monkeypatch.setenv("MODEL_VERSION", "2+min_scor=.7")
+    with pytest.raises(ValidationError, match="there is no parameter 'min_scor': there are label"):
+        Settings.load()

@@ -7,7 +7,8 @@ import pytest
 from streams.errors import UnknownVersion
 from streams.evaluation.version import ModelVersion, resolve
 
-KNOWN = {("circles", "1"), ("circles", "2"), ("squares", "v1:b+c"), ("circles", "1+min_score=0.25")}
+KNOWN = {("circles", "1"), ("circles", "2"), ("squares", "v1:b+c"), ("circles", "1+min_score=0.25"),
+         ("circles", "2+min_radius=20")}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -20,14 +21,24 @@ KNOWN = {("circles", "1"), ("circles", "2"), ("squares", "v1:b+c"), ("circles", 
         ("squares:v1:b+c+min_score=.75", ModelVersion("squares", "v1:b+c", 0.75)),
         ("circles:1+min_score=0.5", ModelVersion("circles", "1", 0.5)),
         ("circles:1+min_score=0.25", ModelVersion("circles", "1+min_score=0.25")),
-        ("circles:1+min_score=0.25+min_score=0.5", ModelVersion("circles", "1+min_score=0.25", 0.5)),
+        ("circles:1+min_score=.250", ModelVersion("circles", "1+min_score=0.25")),
+        ("circles:2+min_score=0.5,min_radius=20", ModelVersion("circles", "2+min_radius=20", 0.5)),
+        ("circles:2+min_radius=2e1", ModelVersion("circles", "2+min_radius=20")),
     ],
 )
 def test_a_version_and_its_least_score(text: str, version: ModelVersion) -> None:
     assert resolve(text, KNOWN) == version
 
 
-@pytest.mark.parametrize("version", [ModelVersion("circles", "2"), ModelVersion("circles", "2", 0.125)])
+@pytest.mark.parametrize(
+    "version",
+    [
+        ModelVersion("circles", "2"),
+        ModelVersion("circles", "2", 0.125),
+        ModelVersion("circles", "2+min_radius=20"),
+        ModelVersion("circles", "2+min_radius=20", 0.125),
+    ],
+)
 def test_a_version_is_written_as_it_is_read(version: ModelVersion) -> None:
     assert resolve(str(version), KNOWN) == version
 
@@ -44,18 +55,18 @@ def test_a_name_alone_is_no_version(text: str) -> None:
         resolve(text, KNOWN)
 
 
-@pytest.mark.parametrize("score", ["1.5", "0.5.5", "."])
+@pytest.mark.parametrize("score", ["1.5", "0.5.5", ".", "-1"])
 def test_a_score_that_cannot_be_is_refused(score: str) -> None:
-    with pytest.raises(ValueError, match="a score is from 0 to 1"):
+    with pytest.raises(ValueError, match="min_score is 0 to 1"):
         resolve(f"circles:2+min_score={score}", KNOWN)
 
 
 @pytest.mark.parametrize(
-    "text", ["circles:3", "circle:2", "circles:2+min_score=-1", "circles:3+min_score=0.5"]
+    "text", ["circles:3", "circle:2", "circles:3+min_score=0.5", "circles:1+min_radius=3"]
 )
 def test_an_unknown_version_is_answered_with_those_there_are(text: str) -> None:
     with pytest.raises(
-        UnknownVersion, match=r"but of circles:1, circles:1\+min_score=0\.25, circles:2, squares"
+        UnknownVersion, match=r"but of circles:1, circles:1\+min_score=0\.25, circles:2, circles:2\+min"
     ):
         resolve(text, KNOWN)
     with pytest.raises(UnknownVersion, match="none of any model"):
