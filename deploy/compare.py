@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -46,17 +46,21 @@ def compare(
     images: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a row for each image: a .parquet file.")
     ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a page with pictures of the worst images: an .html file."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object with everything.")] = False,
 ) -> None:
     """Compare two model versions on the images that both have looked at: circles gained, lost and moved."""
     import orjson
 
     from deploy.compared import tables
-    from streams import lake
     from streams.evaluation import reading
     from streams.evaluation.compare import compare as compare_versions
     from streams.evaluation.images import Rule
     from streams.evaluation.version import resolve
+    from streams.export import whole
 
     asked = {
         "source": source, "project": project, "since": since and moment(since),
@@ -64,14 +68,9 @@ def compare(
     }  # fmt: skip
     filters = {name: value for name, value in asked.items() if value is not None}
     settings = Settings.load()
-    with (
-        lake.connect(settings, read_only=True) as view,
-        TemporaryDirectory() as spill,
-        progress() as bar,
-        _written(images) as write,
-    ):
-        reading.bound(view, spill)
-        at = lake.snapshot(view)
+    if html:
+        _writable(html, ".html")
+    with reading.opened(settings) as (view, at), progress() as bar, _written(images) as write:
         known = reading.known(view, at)
         versions = resolve(a, known, min_score_a), resolve(b, known, min_score_b)
         task = bar.add_task("comparing", total=None)
@@ -82,6 +81,12 @@ def compare(
 
         rule = Rule(min_iou, iou, moved_px)
         comparison = compare_versions(view, at, *versions, rule, filters, worst=worst, each=each)
+        if html:
+            from query_api.comparing import cards, report
+
+            shown = asyncio.run(cards.made(settings, view, versions, at, rule, comparison))
+            with whole(html.absolute()) as file:
+                file.write_bytes(report.page(comparison, shown))
     if as_json:
         typer.echo(orjson.dumps(comparison, option=orjson.OPT_UTC_Z))
     else:
@@ -100,14 +105,8 @@ def _written(target: Path | None) -> Iterator[Callable[[Part], None]]:
 
     from streams.export import whole
 
-    target = target.absolute()
-    if target.suffix != ".parquet":
-        raise ValueError(f"{target.name} is no name of a .parquet file")
-    if not target.parent.is_dir():
-        raise ValueError(f"there is no folder {target.parent}")
-    if target.exists():
-        raise ValueError(f"{target} is there already")
-    with whole(target) as file, ExitStack() as stack:
+    _writable(target, ".parquet")
+    with whole(target.absolute()) as file, ExitStack() as stack:
         writers: list[parquet.ParquetWriter] = []
 
         def write(part: Part) -> None:
@@ -116,3 +115,14 @@ def _written(target: Path | None) -> Iterator[Callable[[Part], None]]:
             writers[0].write_table(part.images)
 
         yield write
+
+
+def _writable(target: Path, kind: str) -> None:
+    """Raises ValueError unless a file of the kind can be made there."""
+    target = target.absolute()
+    if target.suffix != kind:
+        raise ValueError(f"{target.name} is no name of a {kind} file")
+    if not target.parent.is_dir():
+        raise ValueError(f"there is no folder {target.parent}")
+    if target.exists():
+        raise ValueError(f"{target} is there already")

@@ -58,23 +58,13 @@ def promote(
 
 def _met(settings: Settings, version: Version, require: list[str]) -> list[tuple[str, str]]:
     """The requirements, and by what each is met. Raises ValueError where one is not."""
-    from streams import lake, promotions
-    from streams.evaluation import reading
-    from streams.evaluation.compare import compare
-    from streams.evaluation.images import Rule
-    from streams.evaluation.requirements import judge
-    from streams.evaluation.version import resolve
+    from streams.evaluation import reading, requirements
+    from streams.evaluation.compare import with_current
 
-    with lake.connect(settings, read_only=True) as view:
-        now = promotions.current(view)
-        at = lake.snapshot(view)
-        known = reading.known(view, at)
-        truth = compare(view, at, resolve(str(now), known), resolve(str(version), known), Rule(), {}).truth
-    if truth is None:
-        raise ValueError(
-            f"{now} and {version} have no image with ground truth in common: nothing can be required of them"
-        )
-    held = [judge(requirement, truth) for requirement in require]
+    wanted = [requirements.read(text) for text in require]
+    with reading.opened(settings) as (view, at):
+        found = with_current(view, at, str(version))
+    held = [requirements.hold(each, found) for each in wanted]
     if missed := [each for each in held if not each.is_met]:
         raise ValueError(
             "\n".join([f"{version} is not promoted", *(f"{e.requirement}: {e.because}" for e in missed)])

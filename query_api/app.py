@@ -38,6 +38,8 @@ from query_api.access.guard import Guard
 from query_api.access.rules import Table, describe
 from query_api.access.seal import Seal
 from query_api.answers import READ_FROM
+from query_api.comparing import route as comparing
+from query_api.comparing.asking import Comparisons
 from query_api.lookup import Lookup
 from query_api.moments import HEADER, afters, moments
 from query_api.observe import Observe, access_log
@@ -81,7 +83,7 @@ def create_app(settings: Settings) -> FastAPI:
     lookup = Lookup(claims, view)
     turns = Turns(settings.uploads_at_once, settings.uploads_waiting)
     measured, kafka = metrics.Metrics(turns), Log(settings)
-    asking = Asking(settings, stopping)
+    asking, comparisons = Asking(settings, stopping), Comparisons(settings, stopping)
     writing = LogWriter(settings, Codec.from_url(settings.schema_registry_url))
     gateway = Gateway(settings, writing, store, claims)
 
@@ -116,7 +118,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(changes.routes(view, recent, history, seal, stopping, settings.streams_at_once))
     seldom = LiveView(settings)
     app.include_router(replays.routes(settings, seldom, stopping))
-    app.include_router(promotions.routes(settings, seldom))
+    app.include_router(promotions.routes(settings, seldom, comparisons))
+    app.include_router(comparing.routes(settings, comparisons))
     app.include_router(status.routes(settings, view, kafka))
     app.include_router(health.routes(claims, store, view, kafka, stopping))
     app.include_router(metrics.routes(measured))

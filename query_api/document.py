@@ -11,13 +11,14 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from query_api import drawing, examples, schemas, schemas_of_replays
+from query_api import drawing, examples, schemas, schemas_of_comparisons, schemas_of_replays
 from query_api.answers import ARROW, JSONL, PARQUET, READ_FROM, WRITERS
 from query_api.moments import HEADER
 
 PROBLEM = "application/problem+json"
 REFS = "#/components/schemas/{model}"
 LIST, ONE, MOMENT = (400, 406, 410, 422, 503, 504), (400, 404, 410, 422, 503, 504), (400, 410, 503, 504)
+COMPARED = (400, 406, 422, 503, 504)
 PICTURE, FILES, EVENTS = tuple(drawing.FORMATS), tuple(WRITERS), "text/event-stream"
 
 
@@ -95,6 +96,14 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("/changes", "get"): Operation(
         "follow_changes", "What becomes of images, as it happens", None, (400, 410, 422, 503), (EVENTS,)
     ),
+    ("/comparisons", "get"): Operation(
+        "compare_versions", "What another version of the model changes", schemas_of_comparisons.Comparison,
+        COMPARED, ("text/html",),
+    ),
+    ("/comparisons/images", "get"): Operation(
+        "list_compared_images", "The images that it changes", schemas_of_comparisons.ComparedImages,
+        COMPARED, FILES,
+    ),
     ("/replays", "get"): Operation("list_replays", "All replays", schemas_of_replays.Replays, (503,)),
     ("/replays", "post"): Operation(
         "start_replay", "Images again, by another version", schemas_of_replays.StartedReplay,
@@ -117,7 +126,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ),
     ("/promotions", "post"): Operation(
         "promote", "Make a version the current one", schemas_of_replays.Promoted,
-        (400, 408, 409, 413, 422, 503),
+        (400, 408, 409, 413, 422, 503, 504),
     ),
     ("/health", "get"): Operation("get_health", "Whether the API serves", schemas.Said),
     ("/health/live", "get"): Operation("get_live", "That the process answers", schemas.Said),

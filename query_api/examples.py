@@ -57,6 +57,24 @@ _promotion = {
     "evidence": '{"images":812,"detected":812}', "promoted_by": "anna", "promoted_at": DETECTED_AT,
 }  # fmt: skip
 
+_counts = {
+    "images": 812, "unchanged": 640, "changed": 172, "only_moved": 101, "a_circles": 1000, "b_circles": 1031,
+    "matched": 980, "gained": 51, "lost": 20, "moved": 120, "worst_image": IMAGE_ID,
+}  # fmt: skip
+_change = {
+    "image_id": IMAGE_ID, "source_id": "gate", "uploaded_at": UPLOADED_AT, "a_circles": 4, "b_circles": 6,
+    "gained": 2, "lost": 0, "moved": 1, "largest_shift_px": 1.25, "largest_radius_change_px": 0.5,
+    "largest_score_change": 0.125,
+}  # fmt: skip
+_spread = {"median": 0.5, "p90": 1.25, "max": 4.25, "mean": 0.5, "max_image": IMAGE_ID}
+_measure = {
+    "name": "f1 @ 0.5", "a": {"value": 0.901, "low": 0.885, "high": 0.916},
+    "b": {"value": 0.932, "low": 0.92, "high": 0.944},
+    "difference": {"value": 0.031, "low": 0.019, "high": 0.042}, "b_is": "better",
+}  # fmt: skip
+
+_group = {"images": 100, "annotated": 412}
+
 
 def _statistics(*rows: dict[str, Any]) -> dict[str, Any]:
     return {"rows": list(rows), "count": len(rows), **SEEN}
@@ -116,6 +134,24 @@ ANSWERS: Mapping[str, Any] = {
     "get_health": {
         "status": "ok", "environment": "development", "mode": "real",
         "parts": {"api": "ok", "view": "ok", "log": "ok"},
+    },
+    "compare_versions": {
+        "a": "circles:1", "b": "circles:2", "snapshot": 1207, "filters": {"source": "gate"}, "iou": "circle",
+        "min_iou": 0.5, "moved_px": 1.0, "only_a": 0, "only_b": 0, "only_a_images": [], "only_b_images": [],
+        "counts": _counts, "share_unchanged": 0.788, "shift_px": _spread,
+        "radius_change_px": {**_spread, "mean": -0.073}, "score_change": {**_spread, "max": 0.5},
+        "by_source": [{"source": "gate", **_counts}],
+        "by_radius": [{"from_px": 20.0, "below_px": 40.0, **_counts}],
+        "by_hour": [{"hour": "2026-01-31T12:00:00Z", **_counts}], "worst": [_change],
+        "truth": {
+            "images": 100, "annotated": 412, "measures": [_measure],
+            "f1_by_source": [{**_measure, "name": "gate", **_group}],
+            "f1_by_radius": [{**_measure, "name": "20 to below 40", **_group}],
+            "f1_by_hour": [{**_measure, "name": "12:00Z", **_group}],
+        },
+    },
+    "list_compared_images": {
+        "images": [{**_change, "matched": 4, "changed": True, "only_moved": False}], "count": 1, "total": 172,
     },
     "list_replays": {"replays": [_replay], "count": 1},
     "start_replay": {**_replay, "progress": {**_progress, "detected": 0, "missed": 0, "left": 812}},

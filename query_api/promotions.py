@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Literal
+from typing import Annotated, Literal
 
+import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
+from query_api import apart
 from query_api.access.caller import calling
 from query_api.answers import json
 from query_api.commands import Named, answered, body_of, read_as
+from query_api.comparing.asked import Required
+from query_api.comparing.asking import Comparisons
 from query_api.errors import Problem
 from query_api.limits import Pace
 from streams import promotions
@@ -18,12 +22,20 @@ from streams.live_view import LiveView
 from streams.settings import Settings
 from streams.version import Version
 
+EXAMPLE = {"model": "circles:2", "require": ["f1@.5 >= .95", "f1@.5 not worse than current"]}
+
 
 class Forward(BaseModel):
     """To a version."""
 
     model_config = ConfigDict(extra="forbid")
     model: Named = Field(examples=["circles:2"])
+    require: list[Annotated[str, Field(max_length=200)]] = Field(
+        [],
+        max_length=50,
+        description="what it has to meet on ground truth, else it is not promoted",
+        examples=[["f1@.5 >= .95", "f1@.5 not worse than current"]],
+    )
 
 
 class Back(BaseModel):
@@ -37,7 +49,7 @@ class Promoted(RootModel[Forward | Back]):
     """One of the two."""
 
 
-def routes(settings: Settings, view: LiveView) -> APIRouter:
+def routes(settings: Settings, view: LiveView, comparisons: Comparisons) -> APIRouter:
     """The router over its parts."""
     router = APIRouter(tags=["re-evaluation"])
     pace = Pace(settings.upload_timeout_s, settings.upload_min_rate)
@@ -52,11 +64,15 @@ def routes(settings: Settings, view: LiveView) -> APIRouter:
         ]
         return json({"current": now and str(now), "promotions": rows, "count": len(rows)})
 
-    @router.post("/promotions", status_code=201, openapi_extra=body_of({"model": "circles:2"}, Forward, Back))
+    @router.post("/promotions", status_code=201, openapi_extra=body_of(EXAMPLE, Forward, Back))
     async def promote(request: Request) -> Response:
-        """Make a version the current one: its detections are served, and it detects what is uploaded."""
+        """Make a version the current one: its detections are served, and it detects what is uploaded.
+
+        Where it does not meet what is required of it, nothing is promoted: `required` of the problem has each
+        requirement, whether it is met, and by what figure and interval.
+        """
         asked = (await read_as(Promoted, request, pace)).root
-        back = isinstance(asked, Back)
+        evidence: list[tuple[str, str]] = []
         if isinstance(asked, Back):
             made = await answered(view.ask(promotions.history))
             if not made:
@@ -64,11 +80,31 @@ def routes(settings: Settings, view: LiveView) -> APIRouter:
             version = made[0].previous
         else:
             version = Version.read(asked.model)
+            if asked.require:
+                evidence = await met(request, asked)
         by = calling(request).name
         previous, covered = await answered(
-            asyncio.to_thread(promotions.promote, settings, version, by=by, back=back), wrong=409
+            asyncio.to_thread(
+                promotions.promote,
+                settings,
+                version,
+                by=by,
+                back=isinstance(asked, Back),
+                evidence=evidence,
+            ),
+            wrong=409,
         )
         answer = {"current": str(version), "previous": str(previous), **covered._asdict()}
         return json(answer, 201)
+
+    async def met(request: Request, asked: Forward) -> list[tuple[str, str]]:
+        """The requirements, and by what each is met. Raises Problem 409 where one is not."""
+        required = Required(settings, asked.model, asked.require)
+        answer = await comparisons.answer(required, lambda: apart.gone(request), wrong=409)
+        held = orjson.loads(answer)
+        if missed := [each for each in held if not each["is_met"]]:
+            said = "; ".join(f"{each['requirement']}: {each['because']}" for each in missed)
+            raise Problem(409, f"{asked.model} is not promoted: {said}", required=held)
+        return [(each["requirement"], each["because"]) for each in held]
 
     return router

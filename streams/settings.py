@@ -142,6 +142,10 @@ class Settings(BaseSettings):
     sql_timeout_s: float = Field(10, gt=0, le=600, description="for all of such a query; then it gets 504")
     sql_rows: int = Field(100_000, ge=1, description="most rows of its answer; more are refused")
     sql_at_once: int = Field(2, ge=1, le=64, description="such queries that an API works on at once")
+    compare_timeout_s: float = Field(60, gt=0, le=600, description="for a GET /comparisons; then it gets 504")
+    compare_memory_mb: int = Field(
+        3072, ge=256, description="memory of one, in a process of its own, one at a time; more is refused"
+    )
     streams_at_once: int = Field(
         100, ge=0, le=10_000, description="who may follow GET /changes at once; one more gets 503"
     )

@@ -34,6 +34,11 @@ negative_data_rejection.expected-statuses = ["4xx", "504"]
 include-operation-id = "follow_changes"
 request-timeout = 0.5
 [[operations]]
+# Each answer of these costs a process and seconds.
+include-operation-id = ["compare_versions", "list_compared_images"]
+phases.coverage.enabled = false
+request-timeout = 90
+[[operations]]
 # Its path is an image's, too: GET is allowed, and answers that there is no such image.
 include-operation-id = "get_objects_of_images"
 checks.allow_header_conformance.enabled = false

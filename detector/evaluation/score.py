@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +12,12 @@ from numpy.typing import NDArray
 from detector.circles import Circles, FloatArray
 from detector.evaluation.average_precision import Ranked, rank
 from detector.evaluation.matching import match
-from detector.evaluation.observe import Observation
 from detector.evaluation.overlap import box_iou, boxes, circle_iou
+
+if TYPE_CHECKING:
+    from detector.evaluation.observe import (
+        Observation,
+    )  # with it come all models, which who compares has no use for
 
 THRESHOLDS = (0.3, 0.5, 0.7, 0.8, 0.9)
 """Of IoU, from which a found circle is the true one."""

@@ -55,6 +55,8 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
     "/sql": {"POST": Rule("read", limited=True)},
     "/changes": {"GET": Rule("read", limited=True)},
     "/objects": {"GET": Rule("read", limited=True)},
+    "/comparisons": {"GET": Rule("read", limited=True)},
+    "/comparisons/images": {"GET": Rule("read", limited=True)},
     "/replays": {"GET": Rule("read"), "POST": Rule("administer")},
     "/replays/{replay_id}": {"GET": Rule("read")},
     "/replays/{replay_id}/progress": {"GET": Rule("read")},

@@ -16,6 +16,7 @@ from typing import IO, Any
 
 import orjson
 
+from query_api import apart
 from query_api.errors import Problem, ViewUnavailable
 from query_api.sql.child import BROKEN, READY, Request
 from query_api.stopping import Stopping
@@ -91,7 +92,7 @@ class Asking:
             with suppress(OSError):
                 started = await ahead
                 started.file.close()
-                await _end(started.process)
+                await apart.end(started.process)
 
     async def answer(self, request: Request, gone: Callable[[], Awaitable[None]]) -> Answer:
         """The query's answer, in a file to be closed. gone: returns when nobody waits for it any more.
@@ -100,13 +101,16 @@ class Asking:
         """
         started = await self._started()
         try:
-            out, error = await self._talk(started.process, request.written(), gone)
-            return Answer(_rows(started.process.returncode, out, error, request), started.file)
+            limit_s = self._settings.sql_timeout_s
+            said = await apart.talk(started.process, request.written(), limit_s, self._stopping, gone)
+            if said is None:
+                raise _too_slow(limit_s)
+            return Answer(_rows(started.process.returncode, *said, request), started.file)
         except BaseException:
             started.file.close()
             raise
         finally:
-            await _end(started.process)
+            await apart.end(started.process)
             self.prepare()
 
     async def _started(self) -> Started:
@@ -119,32 +123,6 @@ class Asking:
             return await _start(self._settings)
         except OSError as error:
             raise Problem(503, "no process can be started for it now", {"Retry-After": "5"}) from error
-
-    async def _talk(
-        self, process: asyncio.subprocess.Process, request: bytes, gone: Callable[[], Awaitable[None]]
-    ) -> tuple[bytes, bytes]:
-        """What the process says to a request, and its errors. Raises Problem 400, 503, 504."""
-        limit_s = self._settings.sql_timeout_s
-        saying, leaving = asyncio.create_task(process.communicate(request)), asyncio.create_task(_until(gone))
-        try:
-            async with self._stopping.cut():
-                await asyncio.wait((saying, leaving), timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
-        except TimeoutError:
-            raise Problem(503, "try again soon: this process is stopping", {"Retry-After": "1"}) from None
-        finally:
-            left = leaving.done()
-            leaving.cancel()
-            if not saying.done():
-                saying.cancel()
-        if saying.done():
-            return saying.result()
-        if left:
-            raise Problem(400, "the client went away before its answer")
-        raise _too_slow(limit_s)
-
-
-async def _until(gone: Callable[[], Awaitable[None]]) -> None:
-    await gone()
 
 
 async def _start(settings: Settings) -> Started:
@@ -172,15 +150,8 @@ async def _start(settings: Settings) -> Started:
         raise ChildProcessError("the process of a query ended at its start")
     except BaseException:
         file.close()
-        await _end(process)
+        await apart.end(process)
         raise
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Kill it, where it still is, and wait until it is gone, whatever happens to who asked."""
-    with suppress(ProcessLookupError):
-        process.kill()
-    await asyncio.shield(process.wait())
 
 
 def _too_slow(limit_s: float) -> Problem:

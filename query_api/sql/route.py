@@ -10,7 +10,7 @@ from typing import IO, Any
 import orjson
 from fastapi import APIRouter, Depends, Request, Response
 
-from query_api import changes
+from query_api import apart, changes
 from query_api.access.caller import calling
 from query_api.answers import ARROW, JSON, JSONL, fields_of, read_from, wanted
 from query_api.errors import Problem
@@ -92,7 +92,7 @@ def routes(settings: Settings, view: View, asking: Asking) -> APIRouter:
                 most_rows=settings.sql_rows,
                 most_bytes=MOST_BYTES,
             ),
-            gone=lambda: _gone(request),
+            gone=lambda: apart.gone(request),
         )
         file = held.enter_context(closing(answer.file))
         before, behind = b"", b"\n" if kind == JSONL and answer.rows else b""
@@ -111,12 +111,6 @@ async def _pieces(before: bytes, file: IO[bytes], behind: bytes) -> AsyncIterato
     while piece := await asyncio.to_thread(file.read, PIECE_BYTES):
         yield piece
     yield behind
-
-
-async def _gone(request: Request) -> None:
-    """Until the client went away."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def _asked(body: Any) -> tuple[str, dict[str, Any] | list[Any]]:

@@ -8,13 +8,14 @@ from typing import Any, TypeVar
 
 import duckdb
 
+from streams import promotions
 from streams.errors import NothingToCompare
 from streams.evaluation import reading
 from streams.evaluation.comparison import Comparison
 from streams.evaluation.images import Part, Rule, compare_images
 from streams.evaluation.summary import summarise
 from streams.evaluation.truth import against_truth
-from streams.evaluation.version import ModelVersion
+from streams.evaluation.version import ModelVersion, resolve
 
 T = TypeVar("T")
 
@@ -36,9 +37,7 @@ def compare(
     images to name; each: is given every part, and how many images there are in all of them. Raises
     NothingToCompare, duckdb.Error.
     """
-    seen = reading.choose(view, at, a, b, filters)
-    if not seen.both:
-        raise NothingToCompare(_why(seen, a, b, filters))
+    seen = choose(view, at, a, b, filters)
     only_a_images, only_b_images = reading.unseen(view, worst)
     found = []
     for part in parts(view, at, a, b, rule):
@@ -65,6 +64,28 @@ def compare(
     )
 
 
+def with_current(view: duckdb.DuckDBPyConnection, at: int, version: str) -> Comparison:
+    """How a version differs from the one that is served, on all images that both have looked at.
+
+    Raises UnknownVersion, NothingToCompare, duckdb.Error.
+    """
+    now = promotions.current(view)
+    if now is None:
+        raise NothingToCompare("there are no detections yet, so no version is the current one")
+    known = reading.known(view, at)
+    return compare(view, at, resolve(str(now), known), resolve(version, known), Rule(), {})
+
+
+def choose(
+    view: duckdb.DuckDBPyConnection, at: int, a: ModelVersion, b: ModelVersion, filters: Mapping[str, Any]
+) -> reading.Seen:
+    """Choose the images that `parts` is about, at least one. Raises NothingToCompare, duckdb.Error."""
+    seen = reading.choose(view, at, a, b, filters)
+    if not seen.both:
+        raise NothingToCompare(_why(seen, a, b, filters))
+    return seen
+
+
 def parts(
     view: duckdb.DuckDBPyConnection,
     at: int,
@@ -73,7 +94,7 @@ def parts(
     rule: Rule,
     at_once: int = reading.AT_ONCE,
 ) -> Iterator[Part]:
-    """What there is to say of the images that `reading.choose` found, in the order of their ids."""
+    """What there is to say of the images that were chosen last, in the order of their ids."""
     for chunk in _ahead(reading.chunks(view, at, a, b, boxes=rule.iou == "box", at_once=at_once)):
         yield compare_images(*chunk, rule)
 

@@ -88,7 +88,8 @@ class Comparison:
 
     a: str
     b: str
-    snapshot: int
+    snapshot: int | None
+    """None: for who is not told what others do, which it counts."""
     filters: dict[str, Any]
     iou: Iou
     min_iou: float

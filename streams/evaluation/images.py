@@ -18,6 +18,11 @@ _BANDS = np.array(BANDS_PX, np.float32)  # with other numbers each search would 
 COUNTS = ("a_circles", "b_circles", "matched", "gained", "lost", "moved")
 
 
+def band_name(low: float, high: float | None) -> str:
+    """Of radii from one to below another."""
+    return f"{low:g} and more" if high is None else f"{low:g} to below {high:g}"
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """Which circles are the same, and which of these have moved."""

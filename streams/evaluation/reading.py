@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -10,11 +12,13 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from streams import lake
 from streams.circles import CIRCLE, Circles
-from streams.evaluation.found import Found, gather
+from streams.evaluation.found import Floats, Found, gather
 from streams.evaluation.truth import Annotated
 from streams.evaluation.version import ModelVersion
 from streams.lake_files import quoted
+from streams.settings import Settings
 from streams.statements import read_statements
 
 SQL = read_statements("streams.evaluation", "reading.sql")
@@ -41,15 +45,45 @@ class Chunk(NamedTuple):
     b: Found
 
 
-def bound(view: duckdb.DuckDBPyConnection, folder: str) -> None:
-    """Keep DuckDB's own memory below a gigabyte; what it has to join or sort beyond spills into a folder."""
-    view.execute("SET memory_limit = '1GB'")
-    view.execute(f"SET temp_directory = {quoted(folder)}")
+class Picture(NamedTuple):
+    """What an upload says of its bytes."""
+
+    uri: str
+    sha256: str
+    size_bytes: int
+    width: int
+    height: int
 
 
-def known(view: duckdb.DuckDBPyConnection, at: int) -> set[tuple[str, str]]:
-    """Names and versions of models that there are detections of at a snapshot."""
-    return set(view.execute(SQL["known"], {"snapshot": at}).fetchall())
+class Drawn(NamedTuple):
+    """What is drawn of some images: their pictures, what both versions found, the true circles of each.
+
+    None: a picture that the view has no upload of; ground truth that there is none of. Rows of truth are
+    x, y, radius, (k, 3) of each image.
+    """
+
+    pictures: list[Picture | None]
+    a: Found
+    b: Found
+    truth: list[Floats | None]
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[tuple[duckdb.DuckDBPyConnection, int]]:
+    """The live view for a comparison, on this thread alone, and its newest snapshot.
+
+    DuckDB's own memory stays below a gigabyte: what it has to join or sort beyond spills into a folder.
+    Raises duckdb.Error, LakeRefused.
+    """
+    with lake.connect(settings, read_only=True) as view, TemporaryDirectory() as spill:
+        view.execute("SET memory_limit = '1GB'")
+        view.execute(f"SET temp_directory = {quoted(spill)}")
+        yield view, lake.snapshot(view)
+
+
+def known(view: duckdb.DuckDBPyConnection, at: int, project: str | None = None) -> set[tuple[str, str]]:
+    """Names and versions of models that there are detections of at a snapshot; of one project or all."""
+    return set(view.execute(SQL["known"], {"snapshot": at, "project": project}).fetchall())
 
 
 def choose(
@@ -86,21 +120,46 @@ def chunks(
     for begin, end, first, last in view.execute(SQL["chunks"]).fetchall():
         images = view.execute(SQL["images"], {"begin": begin, "end": end}).to_arrow_table()
         there = {"begin": begin, "end": end, "first": first, "last": last, "snapshot": at}
-        found = []
-        for version in (a, b):
-            which = {
-                "name": version.name, "version": version.version, "min_score": version.min_score or 0.0
-            }  # fmt: skip
-            rows = view.execute(query, {**there, **which}).fetchnumpy()
-            circles = {name: np.asarray(rows[name]) for name in rows if name != "image"}
-            found.append(gather(end - begin, np.asarray(rows["image"]), circles))
+        found = (_found(view, query, end - begin, {**there, **_which(version)}) for version in (a, b))
         yield Chunk(images, *found)
+
+
+def drawn(
+    view: duckdb.DuckDBPyConnection, at: int, a: ModelVersion, b: ModelVersion, images: Sequence[UUID]
+) -> Drawn:
+    """What is drawn of these images, in their order."""
+    of = {"images": [str(image) for image in images], "snapshot": at}
+    pictures: list[Picture | None] = [None] * len(images)
+    for n, *facts in view.execute(SQL["pictured"], of).fetchall():
+        pictures[n] = Picture(*facts)
+    found_a, found_b = (
+        _found(view, SQL["drawn"], len(images), {**of, **_which(version)}) for version in (a, b)
+    )
+    truth: list[Floats | None] = [None] * len(images)
+    rows = view.execute(SQL["drawn_truth"], of).fetchnumpy()
+    circles = np.ma.filled(np.ma.column_stack([rows[name] for name in ("x", "y", "radius")]), np.nan)
+    for image in np.unique(rows["image"]).tolist():
+        mine = circles[rows["image"] == image]
+        truth[image] = mine[~np.isnan(mine).any(axis=1)]
+    return Drawn(pictures, found_a, found_b, truth)
+
+
+def _which(version: ModelVersion) -> dict[str, Any]:
+    return {"name": version.name, "version": version.version, "min_score": version.min_score or 0.0}
+
+
+def _found(view: duckdb.DuckDBPyConnection, query: str, images: int, values: dict[str, Any]) -> Found:
+    """The circles of so many images by a query that numbers them as `image`."""
+    rows = view.execute(query, values).fetchnumpy()
+    circles = {name: np.asarray(rows[name]) for name in rows if name != "image"}
+    return gather(images, np.asarray(rows["image"]), circles)
 
 
 def annotated(view: duckdb.DuckDBPyConnection, at: int, a: ModelVersion, b: ModelVersion) -> Annotated:
     """Of the images that `chunks` was over those with ground truth, and all that both found in them."""
     view.execute(SQL["annotated"], {"snapshot": at})
-    sources = [source for (source,) in view.execute(SQL["sources"]).fetchall()]
+    places = view.execute(SQL["places"]).fetchall()
+    sources, hours = [source for source, _ in places], [hour for _, hour in places]
 
     def circles(query: str, **which: str) -> list[Circles]:
         rows = view.execute(SQL[query], {"snapshot": at, **which}).fetchnumpy()
@@ -113,4 +172,4 @@ def annotated(view: duckdb.DuckDBPyConnection, at: int, a: ModelVersion, b: Mode
         return np.split(found, ends[:-1]) if sources else []
 
     looked = (circles("looked", name=version.name, version=version.version) for version in (a, b))
-    return Annotated(sources, circles("truth"), *looked)
+    return Annotated(sources, hours, circles("truth"), *looked)

@@ -2,7 +2,8 @@
 -- chunks of images that follow each other, so that files are skipped by the range of their ids.
 
 -- name: known
-SELECT DISTINCT model_name, model_version FROM lake.detections AT (VERSION => $snapshot);
+SELECT DISTINCT model_name, model_version FROM lake.detections AT (VERSION => $snapshot)
+WHERE $project IS NULL OR project_id = $project;
 
 -- name: seen
 -- Images that pass the filters, and how many circles each of two versions found in them: NULL where it has not looked.
@@ -51,12 +52,13 @@ SELECT image_id, source_id, uploaded_at FROM common WHERE n >= $begin AND n < $e
 -- name: annotated
 -- Of those the ones with ground truth, each with its newest.
 CREATE OR REPLACE TEMP TABLE annotated AS
-SELECT (row_number() OVER (ORDER BY image_id) - 1)::INTEGER AS n, image_id, source_id, annotation_id
+SELECT (row_number() OVER (ORDER BY image_id) - 1)::INTEGER AS n, image_id, source_id, uploaded_at, annotation_id
 FROM common JOIN (SELECT image_id, max_by(annotation_id, log_offset) AS annotation_id
                   FROM lake.annotations AT (VERSION => $snapshot) GROUP BY image_id) USING (image_id);
 
--- name: sources
-SELECT source_id FROM annotated ORDER BY n;
+-- name: places
+-- Where and when they were uploaded, by the hour of the day in UTC.
+SELECT source_id, hour(uploaded_at) FROM annotated ORDER BY n;
 
 -- name: truth
 SELECT n AS image, object_id, x, y, radius, 1::FLOAT AS score, x_min, y_min, x_max, y_max
@@ -73,3 +75,21 @@ FROM lake.objects AT (VERSION => $snapshot)
 JOIN (SELECT n, image_id FROM common WHERE n >= $begin AND n < $end) USING (image_id)
 WHERE image_id >= $first AND image_id <= $last AND model_name = $name AND model_version = $version
   AND score >= $min_score::FLOAT;
+
+-- name: pictured
+SELECT list_position($images::UUID[], image_id) - 1 AS n, uri, sha256, size_bytes, width, height
+FROM lake.images AT (VERSION => $snapshot) WHERE image_id IN (SELECT unnest($images::UUID[]));
+
+-- name: drawn
+SELECT list_position($images::UUID[], image_id) - 1 AS image, x, y, radius, score, x_min, y_min, x_max, y_max
+FROM lake.objects AT (VERSION => $snapshot)
+WHERE image_id IN (SELECT unnest($images::UUID[])) AND model_name = $name AND model_version = $version
+  AND score >= $min_score::FLOAT;
+
+-- name: drawn_truth
+-- The newest annotation's circles; of an annotation without any a row with NULL.
+SELECT list_position($images::UUID[], image_id) - 1 AS image, x, y, radius
+FROM (SELECT image_id, max_by(annotation_id, log_offset) AS annotation_id
+      FROM lake.annotations AT (VERSION => $snapshot)
+      WHERE image_id IN (SELECT unnest($images::UUID[])) GROUP BY image_id)
+LEFT JOIN (SELECT annotation_id, x, y, radius FROM lake.annotated AT (VERSION => $snapshot)) USING (annotation_id);

@@ -8,49 +8,44 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 
 from detector.circles import Circles
-from detector.evaluation.bootstrap import Figure, Statistic, estimate
+from detector.evaluation.bootstrap import Statistic
 from detector.evaluation.measures import of_bins, of_counts, of_errors, of_hits, of_ranks
 from detector.evaluation.score import THRESHOLDS, ImageScore, score_circles
+from streams.evaluation.groups import Counted, OfGroup, counted
+from streams.evaluation.measures import Measure, figures, verdict
 
 SHOWN = ("0.5", "0.7", "0.8", "0.9")
 """IoUs that precision, recall and F1 are said of."""
-Verdict: TypeAlias = Literal["better", "worse", "may be chance"]
-LESS_IS_BETTER = ("count error", "centre error", "radius error", "calibration error")
+UNKNOWN = "unknown"
 
 
 class Annotated(NamedTuple):
-    """Images with ground truth: the source of each, its true circles, and what both versions found in it."""
+    """Images with ground truth: the source of each and its hour of upload in UTC, None where nobody knows,
+    its true circles, and what both versions found in it."""
 
     sources: Sequence[str | None]
+    hours: Sequence[int | None]
     truth: Sequence[Circles]
     a: Sequence[Circles]
     b: Sequence[Circles]
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
-    """A figure of both versions and what b has more of it, each with its 95 % interval."""
-
-    name: str
-    a: Figure
-    b: Figure
-    difference: Figure
-    b_is: Verdict
-
-
-@dataclass(frozen=True, slots=True)
 class OfTruth:
-    """Measures by box IoU where not said otherwise; `f1_by_source` at IoU .5, the worst for b first."""
+    """Measures by box IoU where not said otherwise. F1 of groups is at IoU .5: of sources the worst for b
+    first, of bands of radii and hours of the day in their order."""
 
     images: int
     annotated: int
     measures: list[Measure]
-    f1_by_source: list[Measure]
+    f1_by_source: list[OfGroup]
+    f1_by_radius: list[OfGroup]
+    f1_by_hour: list[OfGroup]
 
     def of(self, name: str) -> Measure:
         return next(measure for measure in self.measures if measure.name == name)
@@ -61,53 +56,29 @@ def against_truth(images: Annotated, min_score_a: float = 0.0, min_score_b: floa
     unknown = [0.0] * len(images.truth)
     a = score_circles(images.a, images.truth, unknown, min_score_a)
     b = score_circles(images.b, images.truth, unknown, min_score_b)
+    groups = Counted(
+        counted(images.a, images.truth, min_score_a), counted(images.b, images.truth, min_score_b)
+    )
+    by_source = groups.by([source or UNKNOWN for source in images.sources])
+    hours = [UNKNOWN if hour is None else f"{hour:02}:00Z" for hour in images.hours]
     return OfTruth(
         images=len(images.truth),
         annotated=sum(len(circles) for circles in images.truth),
         measures=list(_measures(a, b)),
-        f1_by_source=_by_source(images.sources, a, b),
+        f1_by_source=sorted(by_source, key=lambda each: (np.nan_to_num(each.difference.value), each.name)),
+        f1_by_radius=groups.by_band(),
+        f1_by_hour=groups.by(hours),
     )
 
 
 def _measures(a: Sequence[ImageScore], b: Sequence[ImageScore]) -> Iterator[Measure]:
     """Each statistic of both, and of b less a."""
     for names, statistic, cells in STATISTICS:
-        of_a, of_b = statistic(a), statistic(b)
         size = max(cells(a), cells(b))
-        found = [estimate(each, len(a), size) for each in (of_a, of_b, _less(of_b, of_a))]
-        for name, *figures in zip(names, *found, strict=True):
+        found = figures(statistic(a), statistic(b), len(a), size)
+        for name, (of_a, of_b, difference) in zip(names, found, strict=True):
             if name:
-                yield _measure(name, *figures)
-
-
-def _less(of_b: Statistic, of_a: Statistic) -> Statistic:
-    return lambda weights: of_b(weights) - of_a(weights)
-
-
-def _measure(name: str, a: Figure, b: Figure, difference: Figure) -> Measure:
-    sign = -1 if name.startswith(LESS_IS_BETTER) else 1
-    least, most = sorted((sign * difference.low, sign * difference.high))
-    verdict: Verdict = "better" if least > 0 else "worse" if most < 0 else "may be chance"
-    return Measure(name, a, b, difference, verdict)
-
-
-def _by_source(
-    sources: Sequence[str | None], a: Sequence[ImageScore], b: Sequence[ImageScore]
-) -> list[Measure]:
-    found = []
-    for source in sorted(set(sources), key=str):
-        here = [place for place, each in enumerate(sources) if each == source]
-        mine, theirs = [a[place] for place in here], [b[place] for place in here]
-        statistics = _f1(mine), _f1(theirs)
-        figures = [estimate(each, len(here)) for each in (*statistics, _less(*reversed(statistics)))]
-        at = THRESHOLDS.index(0.5)
-        found.append(_measure(f"{source}", *(figure[at] for figure in figures)))
-    return sorted(found, key=lambda measure: (np.nan_to_num(measure.difference.value), measure.name))
-
-
-def _f1(images: Sequence[ImageScore]) -> Statistic:
-    whole, n = _by_box(images), len(THRESHOLDS)
-    return lambda weights: whole(weights)[:, 2 * n : 3 * n]
+                yield Measure(name, of_a, of_b, difference, verdict(name, difference))
 
 
 def _by_box(images: Sequence[ImageScore]) -> Statistic:
@@ -161,3 +132,4 @@ STATISTICS: Sequence[
     (("calibration error",), of_bins, _few),
 )
 """Names of figures, the statistic that gives them, and how many numbers it works on per sample."""
+MEASURES = [name for names, *_ in STATISTICS for name in names if name]

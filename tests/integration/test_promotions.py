@@ -150,15 +150,49 @@ def test_a_version_is_promoted_only_if_it_meets_what_is_required(fresh: Fresh) -
             with lake.connect(settings, read_only=True) as view:
                 assert promotions.history(view) == []
 
+            asked = {"model": "circles:2", "require": ["f1@.5 >= .9", better]}
+            answer = httpx.post(f"{settings.api_url}/promotions", json=asked, timeout=120)
+            assert (answer.status_code, answer.headers["content-type"]) == (409, "application/problem+json")
+            problem = answer.json()
+            assert problem["detail"].startswith(
+                "circles:2 is not promoted: f1@.5 better than current: 1.000, +0.000"
+            )
+            assert [(each["requirement"], each["is_met"]) for each in problem["required"]] == [
+                ("f1@.5 >= .9", True), (better, False)
+            ]  # fmt: skip
+            for wrong in ("f1@.5 == 1", "f1@.4 >= 1"):
+                asked = {"model": "circles:2", "require": [wrong]}
+                answer = httpx.post(f"{settings.api_url}/promotions", json=asked, timeout=120)
+                assert (answer.status_code, wrong[:5] in answer.json()["detail"]) == (422, True)
+            with httpx.Client(base_url=settings.api_url, timeout=120) as api:
+                both = {"a": "circles:1", "b": "circles:2", "moved_px": "0"}
+                compared = api.get("/comparisons", params=both).json()
+                page = api.get("/comparisons", params=both, headers={"Accept": "text/html"}).text
+                unchanged = api.get("/comparisons/images", params={**both, "change": "unchanged"}).json()
+            assert (compared["counts"]["unchanged"], compared["truth"]["annotated"]) == (5, 5)
+            said = circles(settings, "compare", "circles:1", "circles:2", "--moved-px", "0", "--json")
+            assert json.loads(said.stdout) == compared
+            assert (
+                "circles:2 finds as many circles as circles:1, 5, in 5 images; 5 images are the same" in page
+            )
+            assert {image["image_id"] for image in unchanged["images"]} == set(map(str, images))
+            with lake.connect(settings, read_only=True) as view:
+                assert promotions.history(view) == []
+
             required = ("f1@.5 >= .9", "f1@.5 not worse than current")
             words = [word for each in required for word in ("--require", each)]
             done = circles(settings, "promote", "circles:2", *words)
             assert done.returncode == 0, done
+            assert circles(settings, "promote", "--back").returncode == 0
+            asked = {"model": "circles:2", "require": list(required)}
+            answer = httpx.post(f"{settings.api_url}/promotions", json=asked, timeout=120)
+            assert (answer.status_code, answer.json()["previous"]) == (201, "circles:1")
             with lake.connect(settings, read_only=True) as view:
-                (made,) = promotions.history(view)
-    evidence = json.loads(made.evidence)
-    assert (evidence["images"], evidence["detected"]) == (5, 5)
-    assert tuple(evidence["required"]) == required
+                by_http, _, by_command = promotions.history(view)
+    for made in (by_http, by_command):
+        evidence = json.loads(made.evidence)
+        assert (evidence["images"], evidence["detected"]) == (5, 5)
+        assert tuple(evidence["required"]) == required
 
 
 @pytest.mark.parametrize(
@@ -174,6 +208,9 @@ def test_a_version_is_promoted_only_if_it_meets_what_is_required(fresh: Fresh) -
         ("/replays/nothing/pause", {}, 404, "no replay nothing"),
         ("/replays/01939f3e-8a00-7c3f-9d52-6f1c0e8a4b21/resume", {}, 404, "no replay 01939f3e"),
         ("/promotions", {}, 422, "Forward.model: "),
+        ("/promotions", {"back": True, "require": ["f1@.5 >= 1"]}, 422, "Back.require: "),
+        ("/promotions", {"model": "circles:2", "require": ["f1"]}, 422, "is none of: f1@.5 >= .95"),
+        ("/promotions", {"model": "circles:2", "require": ["f1@.5 > 0"]}, 409, "there are no detections yet"),
         ("/promotions", {"model": "circles:2", "back": True}, 422, "Forward.back: "),
         ("/promotions", {"back": True}, 409, "nothing was promoted yet"),
         ("/promotions", {"model": "circles:2"}, 409, "there are no detections yet"),

@@ -7,7 +7,6 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -20,6 +19,7 @@ from query_api.answers import ARROW, JSONL
 from query_api.sql.child import apart
 from streams.settings import Settings
 from tests.examples import MOMENT
+from tests.query_api.children import children
 from tests.query_api.sql.world import SECRET, made, view_of
 
 ENDLESS = "SELECT count(*) FROM range(1000000) a, range(10000000) b WHERE a.range * b.range = 7"
@@ -148,17 +148,7 @@ def test_it_is_off_unless_it_is_turned_on(settings: Settings) -> None:
 
 def processes() -> set[int]:
     """Those of queries that this process has."""
-    found = set()
-    for name in os.listdir("/proc"):  # noqa: PTH208 a process may end meanwhile
-        if name.isdecimal():
-            try:
-                parent = Path("/proc", name, "stat").read_text().rpartition(")")[2].split()[1]
-                line = Path("/proc", name, "cmdline").read_bytes()
-                if int(parent) == os.getpid() and b"query_api.sql.child" in line:
-                    found.add(int(name))
-            except OSError:
-                continue
-    return found
+    return children("query_api.sql.child")
 
 
 def test_a_query_that_takes_too_long_is_ended_with_its_process(settings: Settings) -> None:

@@ -115,6 +115,19 @@ def test_every_image_may_go_to_a_file(circles: Command, seen: list[Seen], tmp_pa
     assert [*tmp_path.iterdir()] == [file]
 
 
+def test_a_page_may_go_to_a_file(circles: Command, seen: list[Seen], tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    assert circles("circles:1", "circles:2", "--html", file, "--worst", 2).exit_code == 0
+    text = file.read_text()
+    counts = obvious(seen, "1", "2")["groups"]["all"]
+    assert f"in {counts['images']} images; {counts['unchanged']} images are the same.</h1>" in text
+    assert text.count("<article") == text.count("the bytes of this image are gone or changed") == 2
+    again = circles("circles:1", "circles:2", "--html", file)
+    assert str(again.exception) == f"{file} is there already"
+    assert circles("circles:1", "circles:9", "--html", tmp_path / "none.html").exit_code == 1
+    assert [*tmp_path.iterdir()] == [file]
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
@@ -125,6 +138,7 @@ def test_every_image_may_go_to_a_file(circles: Command, seen: list[Seen], tmp_pa
         (["circles:1", "circles:2", "--since", "now"], "'now' is no time"),
         (["circles:1", "circles:2", "--min-iou", "0"], "it has to be above 0 and at most 1"),
         (["circles:1", "circles:2+min_score=0.5", "--min-score-b", "0.5"], "has a least score of its own"),
+        (["circles:1", "circles:2", "--html", "page.htm"], "page.htm is no name of a .html file"),
         (["circles:1", "circles:2", "--images", "images.csv"], "images.csv is no name of a .parquet file"),
         (["circles:1", "circles:2", "--images", "missing/images.parquet"], "there is no folder"),
     ],

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from detector.evaluation.bootstrap import Figure
-from streams.evaluation.requirements import judge
-from streams.evaluation.truth import Measure, OfTruth, Verdict, against_truth
+from streams.errors import NothingToCompare
+from streams.evaluation.comparison import Comparison
+from streams.evaluation.measures import Measure, Verdict
+from streams.evaluation.requirements import Held, MalformedRequirement, hold, read
+from streams.evaluation.truth import OfTruth, against_truth
+from tests.streams.evaluation.test_tables import COMPARISON
 from tests.streams.evaluation.test_truth import scenes
 
 
-def truth(value: float, difference: float, verdict: Verdict) -> OfTruth:
+def judge(requirement: str, found: Comparison) -> Held:
+    return hold(read(requirement), found)
+
+
+def truth(value: float, difference: float, verdict: Verdict) -> Comparison:
     of_b = Figure(value, value - 0.1, value + 0.1)
     of_a = Figure(value - difference, value - 0.2, value)
     apart = Figure(difference, difference - 0.01, difference + 0.01)
     measure = Measure("f1 @ 0.5", of_a, of_b, apart, verdict)
-    return OfTruth(40, 100, [measure], [])
+    return replace(COMPARISON, truth=OfTruth(40, 100, [measure], [], [], []))
 
 
 @pytest.mark.parametrize(
@@ -52,14 +62,22 @@ def test_what_was_never_measured_meets_nothing() -> None:
     "requirement", ["", "f1@.5", "f1@.5 == .9", "f1@.5 worse than current", "f1@.5 >= x"]
 )
 def test_what_is_no_requirement_is_said_to_be_none(requirement: str) -> None:
-    with pytest.raises(ValueError, match="is none of"):
-        judge(requirement, truth(0.9, 0.0, "better"))
+    with pytest.raises(MalformedRequirement, match="is none of"):
+        read(requirement)
 
 
 def test_every_measure_can_be_required_and_no_other() -> None:
-    found = against_truth(scenes(10, (2, 1)))
-    for measure in found.measures:
+    judged = against_truth(scenes(10, (2, 1)))
+    found = replace(COMPARISON, truth=judged)
+    for measure in judged.measures:
         spelled = measure.name.replace(" @ 0.", "@.").replace(":0.", ":.")
         assert judge(f"{spelled} >= 0", found).is_met
-    with pytest.raises(ValueError, match=r"there is no measure 'f1@\.6'; there are precision @ 0\.5, "):
-        judge("f1@.6 >= .9", found)
+    with pytest.raises(
+        MalformedRequirement, match=r"there is no measure 'f1@\.6'; there are precision @ 0\.5, "
+    ):
+        read("f1@.6 >= .9")
+
+
+def test_without_ground_truth_nothing_can_be_required() -> None:
+    with pytest.raises(NothingToCompare, match="circles:1 and circles:2 have no image with ground truth in"):
+        hold(read("f1@.5 >= .9"), COMPARISON)

@@ -10,8 +10,9 @@ from uuid import UUID
 import pytest
 from rich.console import Console
 
-from deploy.compared import groups_table, sentence, tables
+from deploy.compared import tables
 from streams.evaluation.comparison import Comparison, Counts, OfHour
+from streams.evaluation.said import groups, sentence
 
 COUNTS = Counts(
     images=812, unchanged=640, changed=172, only_moved=90, a_circles=1000, b_circles=1031, matched=980,
@@ -59,7 +60,10 @@ def test_of_many_hours_those_that_changed_most_are_shown() -> None:
                b_circles=n, matched=0, gained=(n * 7) % 24, lost=0, moved=0, worst_image=UUID(int=n))
         for n in range(24)
     ]  # fmt: skip
-    (table,) = groups_table("hour", ("images",), [(f"{row.hour:%H}", row) for row in rows])
-    shown = list(table.columns[0].cells)
-    assert shown == [f"{n:02}" for n in range(24) if (n * 7) % 24 >= 14]
-    assert table.caption == "14 with less gained and lost are left out; --json has all"
+    (group,) = groups(replace(COMPARISON, by_hour=rows))
+    kept = [n for n in range(24) if (n * 7) % 24 >= 14]
+    assert [label for label, _ in group.rows] == [f"2026-01-31 {n:02}:00Z" for n in kept]
+    assert group.left_out == 14
+    console = Console(width=200, record=True)
+    console.print(tables(replace(COMPARISON, by_hour=rows)))
+    assert "14 with less gained and lost are left out; --json has all" in console.export_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +21,7 @@ from detector.evaluation.score import score_circles
 from streams import lake
 from streams.circles import Circles
 from streams.evaluation.compare import compare
+from streams.evaluation.groups import counted
 from streams.evaluation.images import Rule
 from streams.evaluation.truth import Annotated, OfTruth, against_truth
 from streams.evaluation.version import resolve
@@ -47,7 +49,7 @@ def scenes(images: int, noise: tuple[float, float], seed: int = 1) -> Annotated:
         return found
 
     sources = [("gate", "belt", None)[n % 3] for n in range(images)]
-    return Annotated(sources, truth, look(noise[0]), look(noise[1]))
+    return Annotated(sources, [n % 24 for n in range(images)], truth, look(noise[0]), look(noise[1]))
 
 
 def disc(places: np.ndarray, radius: float = 20) -> Circles:
@@ -141,6 +143,69 @@ def test_a_version_that_is_better_on_average_and_worse_on_a_camera_is_seen() -> 
     ]  # fmt: skip
 
 
+def look_again(
+    truth: Sequence[Circles], misses: Callable[[int, Circles], np.ndarray], seed: int
+) -> list[Circles]:
+    """Found: all true circles but those that are missed."""
+    chance = np.random.default_rng(seed)
+    found = []
+    for n, true in enumerate(truth):
+        kept = true[chance.random(len(true)) >= misses(n, true)]
+        kept["score"] = np.linspace(1, 0.5, len(kept))
+        found.append(kept)
+    return found
+
+
+def test_a_version_that_is_better_on_average_and_worse_at_night_or_on_small_circles_is_seen() -> None:
+    chance = np.random.default_rng(7)
+    truth = [
+        np.concatenate([disc(chance.uniform(50, 500, (3, 2)), 8), disc(chance.uniform(50, 500, (9, 2)), 30)])
+        for _ in range(96)
+    ]
+    hours = [n % 24 for n in range(95)] + [None]
+    before = look_again(truth, lambda _, true: np.full(len(true), 0.3), 1)
+
+    def small_and_at_night(n: int, true: Circles) -> np.ndarray:
+        return np.where((true["radius"] < 10) | (hours[n] == 3), 0.8, 0.05)
+
+    after = look_again(truth, small_and_at_night, 2)
+    found = against_truth(Annotated(["gate"] * 96, hours, truth, before, after))
+    assert found.of("f1 @ 0.5").b_is == "better"
+    small, large = found.f1_by_radius
+    assert [(small.name, small.b_is), (large.name, large.b_is)] == [
+        ("5 to below 10", "worse"), ("20 to below 40", "better")
+    ]  # fmt: skip
+    assert (small.images, small.annotated, large.annotated) == (96, 3 * 96, 9 * 96)
+    assert [each.name for each in found.f1_by_hour] == [*(f"{hour:02}:00Z" for hour in range(24)), "unknown"]
+    assert [each.name for each in found.f1_by_hour if each.b_is == "worse"] == ["03:00Z"]
+    assert [each.images for each in found.f1_by_hour] == [4] * 23 + [3, 1]
+    assert found.f1_by_hour[-1].b_is == "may be chance", "one image has no interval"
+
+
+def test_f1_of_groups_is_that_of_their_images_alone() -> None:
+    images = scenes(30, (6, 2))
+    found = against_truth(images, 0.2, 0.4)
+    for source in ("gate", "belt", None):
+        here = [n for n, each in enumerate(images.sources) if each == source]
+        (group,) = [each for each in found.f1_by_source if each.name == (source or "unknown")]
+        truth, a, b = ([of[n] for n in here] for of in (images.truth, images.a, images.b))
+        alone = against_truth(Annotated([source] * len(here), [0] * len(here), truth, a, b), 0.2, 0.4)
+        f1 = alone.of("f1 @ 0.5")
+        assert (group.a, group.b, group.difference, group.b_is) == (f1.a, f1.b, f1.difference, f1.b_is)
+        assert (group.images, group.annotated) == (alone.images, alone.annotated)
+    (of_all,) = found.f1_by_radius  # all have a radius of 20
+    f1 = found.of("f1 @ 0.5")
+    assert (of_all.a.value, of_all.b.value) == (f1.a.value, f1.b.value)
+
+
+def test_a_false_circle_is_in_the_band_of_its_own_radius() -> None:
+    true = disc(np.array([[100.0, 100.0]]), 39.5)
+    right, false = disc(np.array([[100.0, 100.0]]), 40.5), disc(np.array([[300.0, 300.0]]), 170)
+    both = np.concatenate([right, false])
+    rows = counted([both], [true], 0)[0].tolist()
+    assert rows == [[0, 0, 0], [0, 0, 0], [0, 0, 0], [1, 1, 1], [0, 0, 0], [0, 0, 0], [0, 1, 0]]
+
+
 def test_what_is_said_of_it() -> None:
     def said(truth: OfTruth | None) -> str:
         console = Console(width=200, record=True)
@@ -152,7 +217,8 @@ def test_what_is_said_of_it() -> None:
     better = said(against_truth(scenes(60, (8, 1))))
     assert "true circles in 60 images circles:2 finds" in better
     assert "points more than circles:1, and this is not chance" in better
-    assert "by source" in better
+    assert "f1 @ 0.5 by source" in better and "f1 @ 0.5 by hour of the day (UTC)" in better
+    assert "by radius" not in better, "all are of one"
     images = scenes(60, (3, 3))
     assert "which may be chance" in said(against_truth(images._replace(b=images.a)))
 
@@ -184,6 +250,8 @@ def test_of_an_image_its_newest_annotation_counts(catalogs: str, tmp_path: Path)
         a, b = resolve("circles:1", known), resolve("circles:2", known)
         compared = compare(view, now, a, b, Rule(), {})
         of_none = compare(view, now, a, b, Rule(), {"since": MOMENT + timedelta(hours=5)})
-    expected = against_truth(Annotated(["gate"] * 5, made.truth[:5], made.a[:5], made.b[:5]))
+    expected = against_truth(
+        Annotated(["gate"] * 5, [12, 13, 14, 15, 16], made.truth[:5], made.a[:5], made.b[:5])
+    )
     assert compared.truth == expected
     assert of_none.truth is None

@@ -1,0 +1,1 @@
+"""Two versions of the model compared over HTTP, and as a page for people."""

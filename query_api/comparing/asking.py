@@ -1,0 +1,94 @@
+"""Asking for a comparison: one at a time, in a process of its own that is gone when its answer is there."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import pickle
+import signal
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import orjson
+
+from query_api import apart
+from query_api.comparing.asked import Asked, Told
+from query_api.errors import Problem, ViewUnavailable
+from query_api.stopping import Stopping
+from streams.settings import Settings
+
+WAIT_S = 5.0
+"""For those before: who would wait longer gets 503."""
+BUSY = {"Retry-After": "5"}
+OUT_OF_MEMORY = (-signal.SIGABRT, -signal.SIGKILL)
+"""What a process ends with that C++ or the kernel ends for it."""
+log = logging.getLogger(__name__)
+
+
+class Comparisons:
+    """Not for threads: all of it happens on the event loop."""
+
+    def __init__(self, settings: Settings, stopping: Stopping, wait_s: float = WAIT_S) -> None:
+        self._settings, self._stopping, self._wait_s = settings, stopping, wait_s
+        self._turn = asyncio.Semaphore(1)
+
+    async def answer(self, asked: Asked, gone: Callable[[], Awaitable[None]], wrong: int = 422) -> bytes:
+        """What `work.done` returns. gone: returns when nobody waits for it any more.
+
+        Raises Problem 400, 422, 503, 504, `wrong` for what cannot be compared; ViewUnavailable.
+        """
+        limit_s = self._settings.compare_timeout_s
+        told = Told(asked, limit_s, self._settings.compare_memory_mb)
+        async with self._turned():
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable, "-m", "query_api.comparing.child", stdin=PIPE, stdout=PIPE, stderr=PIPE
+                )
+            except OSError as error:
+                raise Problem(503, "no process can be started for it now", BUSY) from error
+            try:
+                said = await apart.talk(process, pickle.dumps(told), limit_s, self._stopping, gone)
+            finally:
+                await apart.end(process)
+        if said is None or process.returncode in (-signal.SIGALRM, -signal.SIGXCPU):
+            raise Problem(
+                504,
+                f"the comparison takes longer than {limit_s:g} s (COMPARE_TIMEOUT_S): ask for fewer images",
+            )
+        return self._answer(*said, process.returncode, wrong)
+
+    @asynccontextmanager
+    async def _turned(self) -> AsyncIterator[None]:
+        """A turn while the block runs, first come, first served. Raises Problem 503."""
+        try:
+            async with self._stopping.cut(), asyncio.timeout(self._wait_s):
+                await self._turn.acquire()
+        except TimeoutError:
+            raise Problem(503, "another comparison is under way; try again", BUSY) from None
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    def _answer(self, out: bytes, errors: bytes, returncode: int | None, wrong: int) -> bytes:
+        line, _, answer = out.partition(b"\n")
+        said = orjson.loads(line) if returncode == 0 and line else {"ended": "died"}
+        detail = said.get("detail", "")
+        match said["ended"]:
+            case "well":
+                return answer
+            case "malformed":
+                raise Problem(422, detail)
+            case "refused":
+                raise Problem(wrong, detail)
+            case "unavailable":
+                log.warning("a comparison could not read the view: %s", detail)
+                raise ViewUnavailable("the view's catalog or file store does not answer")
+        if said["ended"] == "died":
+            log.error("a comparison ended (%s): %s", returncode, errors.decode(errors="replace")[-2_000:])
+            if returncode not in OUT_OF_MEMORY:
+                raise RuntimeError("the process of a comparison failed")
+        memory = f"{self._settings.compare_memory_mb} MB (COMPARE_MEMORY_MB)"
+        raise Problem(422, f"the comparison needs more than {memory}: ask for fewer images")

@@ -1,0 +1,269 @@
+"""`GET /comparisons` on a real view: what `circles compare` says, by a process that does not outlive it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from io import BytesIO
+from typing import Any
+from urllib.parse import urlencode
+
+import jsonschema_rs  # schemathesis brings it
+import orjson
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from query_api import document, errors
+from query_api.answers import CSV, JSON, JSONL, PARQUET
+from query_api.comparing import route
+from query_api.comparing.asked import Change, Listed
+from query_api.comparing.asking import Comparisons
+from query_api.comparing.work import done
+from query_api.stopping import Stopping
+from streams import lake
+from streams.evaluation import reading, said
+from streams.evaluation.compare import compare
+from streams.evaluation.images import Rule
+from streams.evaluation.version import resolve
+from streams.settings import Settings
+from tests.lakes import fresh
+from tests.query_api.children import children
+from tests.query_api.sql.world import As
+from tests.query_api.test_document import document as described
+from tests.streams.evaluation.views import Seen, make, obvious
+
+BOTH: dict[str, Any] = {"a": "circles:1", "b": "circles:2"}
+CHILD = "query_api.comparing.child"
+
+
+def made(settings: Settings, wait_s: float = 30) -> FastAPI:
+    """The app; its `state.stopping` is what it is told to stop by."""
+    app, stopping = FastAPI(), Stopping()
+    app.state.stopping = stopping
+    errors.install(app)
+    app.include_router(route.routes(settings, Comparisons(settings, stopping, wait_s)))
+    app.add_middleware(As)
+    return app
+
+
+@pytest.fixture(scope="module")
+def world(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, list[Seen]]:
+    settings = fresh(postgres, tmp_path_factory.mktemp("compared"))
+    return settings, make(settings)[0]
+
+
+@pytest.fixture(scope="module")
+def settings(world: tuple[Settings, list[Seen]]) -> Settings:
+    return world[0]
+
+
+@pytest.fixture(scope="module")
+def seen(world: tuple[Settings, list[Seen]]) -> list[Seen]:
+    return world[1]
+
+
+@pytest.fixture(scope="module")
+def api(settings: Settings) -> Iterator[TestClient]:
+    with TestClient(made(settings)) as client:
+        yield client
+
+
+def test_it_says_what_the_command_says_byte_for_byte(api: TestClient, settings: Settings) -> None:
+    asked = {
+        "source": "camera 1", "since": "2026-01-31", "min_iou": "0.6", "iou": "box", "moved_px": "0.5",
+        "worst": "3", "min_score_b": "0.5",
+    }  # fmt: skip
+    answer = api.get("/comparisons", params=BOTH | asked)
+    assert answer.status_code == 200, answer.text
+    filters = {"source": "camera 1", "since": route.Comparison.model_validate(BOTH | asked).since}
+    with lake.connect(settings, read_only=True) as view:
+        at = lake.snapshot(view)
+        known = reading.known(view, at)
+        a, b = resolve("circles:1", known), resolve("circles:2", known, 0.5)
+        found = compare(view, at, a, b, Rule(0.6, "box", 0.5), filters, worst=3)
+    assert answer.content == orjson.dumps(found, option=orjson.OPT_UTC_Z)
+    assert answer.headers["content-type"] == "application/json"
+
+
+def test_answers_are_as_the_document_says(api: TestClient) -> None:
+    whole = described("off")
+    for path, more in (("/comparisons", {}), ("/comparisons/images", {"change": "lost"})):
+        schema = whole["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+        answer = api.get(path, params=BOTH | more).json()
+        jsonschema_rs.validate(schema | {"components": whole["components"]}, answer, validate_formats=True)
+    assert document.OPERATIONS["/comparisons", "get"].also == ("text/html",)
+
+
+def test_a_browser_gets_a_page(api: TestClient, seen: list[Seen]) -> None:
+    browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+    answer = api.get("/comparisons", params=BOTH | {"worst": 4}, headers={"Accept": browser})
+    assert (answer.status_code, answer.headers["vary"]) == (200, "Accept")
+    assert answer.headers["content-type"].startswith("text/html")
+    counts = obvious(seen, "1", "2")["groups"]["all"]
+    assert f"in {counts['images']} images; {counts['unchanged']} images are the same.</h1>" in answer.text
+    assert said.NO_TRUTH[1:] in answer.text
+    assert answer.text.count("<article") == answer.text.count("the bytes of this image are gone") == 4
+
+
+@pytest.mark.parametrize("change", ["changed", "gained", "lost", "moved", "only_moved", "unchanged", None])
+def test_each_number_leads_to_its_images(settings: Settings, seen: list[Seen], change: Change | None) -> None:
+    listed = Listed(
+        settings=settings, project=None, **BOTH, min_iou=0.5, iou="circle", moved_px=1, filters={}, limit=7,
+        change=change,
+    )  # fmt: skip
+    body = orjson.loads(route.listed(done(listed), JSON).body)
+    expected = obvious(seen, "1", "2")["images"]
+
+    def number(counts: dict[str, int]) -> int:
+        differs = counts["gained"] + counts["lost"]
+        match change:
+            case "changed":
+                return differs + counts["moved"]
+            case "only_moved":
+                return counts["moved"] if not differs else 0
+            case "unchanged":
+                return not (differs or counts["moved"])
+            case None:
+                return 1
+        return counts[str(change)]
+
+    right = [each for each in expected if number(each[-1])]
+    if change in ("gained", "lost", "moved"):
+        right.sort(key=lambda each: (-number(each[-1]), *each[:3]))
+    assert (body["total"], body["count"]) == (len(right), min(7, len(right)))
+    assert [image["image_id"] for image in body["images"]] == [str(id_) for *_, id_, _ in right[:7]]
+    counts = [{n: image[n] for n in ("gained", "lost", "moved", "matched")} for image in body["images"]]
+    assert counts == [{n: c[n] for n in ("gained", "lost", "moved", "matched")} for *_, c in right[:7]]
+
+
+def test_the_images_as_a_table(api: TestClient) -> None:
+    params = BOTH | {"change": "moved"}
+    whole = api.get("/comparisons/images", params=params).json()["images"]
+
+    def got(kind: str) -> bytes:
+        return api.get("/comparisons/images", params=params, headers={"Accept": kind}).content
+
+    assert [orjson.loads(line) for line in got(JSONL).splitlines()] == whole
+    parquet = pyarrow.parquet.read_table(BytesIO(got(PARQUET)))
+    assert orjson.loads(orjson.dumps(parquet.to_pylist())) == whole
+    assert pyarrow.csv.read_csv(BytesIO(got(CSV)))["image_id"].to_pylist() == [r["image_id"] for r in whole]
+    assert api.get("/comparisons/images", params=params, headers={"Accept": "image/png"}).status_code == 406
+
+
+def test_a_caller_of_one_project_sees_its_images_and_versions_alone(
+    api: TestClient, seen: list[Seen]
+) -> None:
+    mine = [image for image in seen if image.upload.project_id == "other"]
+    body = api.get("/comparisons", params=BOTH, headers={"Project": "other"}).json()
+    counts = obvious(mine, "1", "2")["groups"]["all"]
+    assert {name: body["counts"][name] for name in ("images", "gained", "lost", "matched")} == {
+        name: counts[name] for name in ("images", "gained", "lost", "matched")
+    }
+    assert (body["snapshot"], body["filters"]) == (None, {"project": "other"})
+    page = api.get("/comparisons", params=BOTH, headers={"Project": "other", "Accept": "text/html"}).text
+    assert "snapshot" not in page and "project other" in page
+    listed = api.get("/comparisons/images", params=BOTH, headers={"Project": "other"}).json()
+    assert {each["image_id"] for each in listed["images"]} <= {str(each.upload.image_id) for each in mine}
+    assert listed["total"] == counts["images"]
+    refused = api.get("/comparisons", params=BOTH | {"project": "default"}, headers={"Project": "other"})
+    assert (refused.status_code, refused.json()["detail"]) == (422, "project: you see other alone")
+    nobody = api.get("/comparisons", params=BOTH, headers={"Project": "nobody"})
+    assert nobody.status_code == 422
+    assert nobody.json()["detail"].endswith(
+        "there are no detections of circles:1 in the view, but of none of any model"
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ({"b": "circles:4"}, "there are no detections of circles:4 in the view, but of circles:1, circles:2"),
+        ({"b": "circles:3"}, "no image in common: circles:1 has looked at"),
+        ({"b": "circles"}, "b: Value error, 'circles' is no NAME:VERSION, as circles:2 is"),
+        ({"since": "now"}, "since: "),
+        ({"since": 2026}, "is a time like 2026-01-31T12:00:00Z"),
+        ({"min_iou": 0}, "min_iou: Input should be greater than 0"),
+        ({"worst": 101}, "worst: Input should be less than or equal to 100"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_compared_is_said(api: TestClient, asked: dict[str, Any], reason: str) -> None:
+    answer = api.get("/comparisons", params=BOTH | asked)
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+    assert reason in answer.json()["detail"]
+
+
+def test_one_that_takes_too_long_is_ended_with_its_process(settings: Settings) -> None:
+    with TestClient(made(settings.model_copy(update={"compare_timeout_s": 0.1}))) as api:
+        answer = api.get("/comparisons", params=BOTH)
+    assert answer.status_code == 504
+    assert "0.1 s (COMPARE_TIMEOUT_S)" in answer.json()["detail"]
+    assert children(CHILD) == set()
+
+
+def test_one_that_needs_too_much_memory_is_refused(settings: Settings) -> None:
+    with TestClient(made(settings.model_copy(update={"compare_memory_mb": 256}))) as api:
+        answer = api.get("/comparisons", params=BOTH)
+    assert answer.status_code == 422
+    assert "needs more than 256 MB (COMPARE_MEMORY_MB)" in answer.json()["detail"]
+
+
+def test_a_view_that_cannot_be_read_is_503(settings: Settings) -> None:
+    with TestClient(made(settings.model_copy(update={"lake_url": "/nowhere"}))) as api:
+        answer = api.get("/comparisons", params=BOTH)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+
+
+async def leave(app: FastAPI, after_s: float) -> list[Any]:
+    """Ask for a comparison and go away; what was sent all the same."""
+    sent: list[Any] = []
+    messages = [{"type": "http.request", "body": b"", "more_body": False}]
+
+    async def receive() -> Any:
+        if messages:
+            return messages.pop()
+        await asyncio.sleep(after_s)
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http", "method": "GET", "path": "/comparisons", "raw_path": b"/comparisons",
+        "query_string": urlencode(BOTH).encode(), "headers": [], "http_version": "1.1", "scheme": "http",
+        "client": ("127.0.0.1", 1), "server": ("a", 1), "root_path": "",
+    }  # fmt: skip
+    await app(scope, receive, send)
+    return sent
+
+
+def test_who_goes_away_takes_the_process_along(settings: Settings) -> None:
+    sent = asyncio.run(leave(made(settings), 0.01))
+    assert sent[0]["status"] == 400, sent
+    assert children(CHILD) == set()
+
+
+def test_one_at_a_time_and_an_api_that_stops_ends_it(settings: Settings) -> None:
+    async def together() -> list[int]:
+        app = made(settings, wait_s=0)
+        first = asyncio.create_task(leave(app, 600))
+        while not children(CHILD):  # noqa: ASYNC110 the kernel has no event for it
+            await asyncio.sleep(0.01)
+        second = await leave(app, 600)
+        app.state.stopping.tell()
+        statuses = [second[0]["status"], (await first)[0]["status"]]
+        assert (b"retry-after", b"5") in second[0]["headers"]
+        return statuses
+
+    assert asyncio.run(together()) == [503, 503]
+    assert children(CHILD) == set()
+
+
+def test_who_waits_for_a_turn_gets_one(settings: Settings) -> None:
+    async def together() -> list[int]:
+        app = made(settings)
+        return [sent[0]["status"] for sent in await asyncio.gather(leave(app, 600), leave(app, 600))]
+
+    assert asyncio.run(together()) == [200, 200]
