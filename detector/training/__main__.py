@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 from rich.progress import track
 
 from detector.evaluation.dataset import AnnotatedImage, Dataset, read
@@ -50,10 +52,16 @@ def main() -> None:
             dataset.name: parallel(of_variant, variants(dataset), dataset.name) for dataset in sets
         }
     held_out = range(options.scenes, options.scenes + HELD_OUT)
-    found = [left_out(dataset, scenes, photographs) for dataset in sets]
-    found.append(measured("rendered scenes", of_scenes(held_out, fitted(scenes, photographs, ""))))
-    slope, offset = calibrated([m for m in found if m.name not in NOT_TRAINED_ON])
     nodes = fit(weighted(scenes, photographs, without=""))
+    whole = uncalibrated(nodes)
+    found = [
+        measured(dataset.name, of_images(dataset, whole))
+        if dataset.name in NOT_TRAINED_ON
+        else left_out(dataset, scenes, photographs)
+        for dataset in sets
+    ]
+    found.append(measured("rendered scenes", of_scenes(held_out, whole)))
+    slope, offset = calibrated([m for m in found if m.name not in NOT_TRAINED_ON])
     options.out.mkdir(parents=True, exist_ok=True)
     write(options.out, nodes, slope, offset, found, options.scenes)
 
@@ -78,13 +86,14 @@ def weighted(
     return [(scene, 1.0) for scene in scenes] + [(photograph, PHOTOGRAPH_WEIGHT) for photograph in taken]
 
 
-def fitted(scenes: Sequence[Example], photographs: dict[str, list[Example]], without: str) -> Scorer:
-    return as_scorer(fit(weighted(scenes, photographs, without)), slope=1, offset=0)
+def uncalibrated(nodes: NDArray[np.void]) -> Scorer:
+    return as_scorer(nodes, slope=1, offset=0)
 
 
 def left_out(dataset: Dataset, scenes: Sequence[Example], photographs: dict[str, list[Example]]) -> Measured:
     print(f"training without {dataset.name}")
-    return measured(dataset.name, of_images(dataset, fitted(scenes, photographs, dataset.name)))
+    nodes = fit(weighted(scenes, photographs, without=dataset.name))
+    return measured(dataset.name, of_images(dataset, uncalibrated(nodes)))
 
 
 if __name__ == "__main__":
