@@ -18,7 +18,7 @@ from query_api.moments import HEADER
 PROBLEM = "application/problem+json"
 REFS = "#/components/schemas/{model}"
 LIST, ONE, MOMENT = (400, 406, 410, 422, 503, 504), (400, 404, 410, 422, 503, 504), (400, 410, 503, 504)
-COMPARED = (400, 406, 422, 503, 504)
+COMPARED = (400, 404, 406, 422, 503, 504)
 PICTURE, FILES, EVENTS = tuple(drawing.FORMATS), tuple(WRITERS), "text/event-stream"
 
 

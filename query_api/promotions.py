@@ -100,7 +100,7 @@ def routes(settings: Settings, view: LiveView, comparisons: Comparisons) -> APIR
     async def met(request: Request, asked: Forward) -> list[tuple[str, str]]:
         """The requirements, and by what each is met. Raises Problem 409 where one is not."""
         required = Required(settings, asked.model, asked.require)
-        answer = await comparisons.answer(required, lambda: apart.gone(request), wrong=409)
+        answer = await comparisons.answer(required, lambda: apart.gone(request), nothing=409)
         held = orjson.loads(answer)
         if missed := [each for each in held if not each["is_met"]]:
             said = "; ".join(f"{each['requirement']}: {each['because']}" for each in missed)

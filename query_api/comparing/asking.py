@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import pickle
 import signal
 import sys
@@ -24,6 +25,8 @@ WAIT_S = 5.0
 BUSY = {"Retry-After": "5"}
 OUT_OF_MEMORY = (-signal.SIGABRT, -signal.SIGKILL)
 """What a process ends with that C++ or the kernel ends for it."""
+OF_CHILD = {"OPENBLAS_NUM_THREADS": "1"}
+"""Of the environment: each of its threads takes memory, whether it has work or not."""
 log = logging.getLogger(__name__)
 
 
@@ -34,17 +37,23 @@ class Comparisons:
         self._settings, self._stopping, self._wait_s = settings, stopping, wait_s
         self._turn = asyncio.Semaphore(1)
 
-    async def answer(self, asked: Asked, gone: Callable[[], Awaitable[None]], wrong: int = 422) -> bytes:
+    async def answer(self, asked: Asked, gone: Callable[[], Awaitable[None]], nothing: int = 404) -> bytes:
         """What `work.done` returns. gone: returns when nobody waits for it any more.
 
-        Raises Problem 400, 422, 503, 504, `wrong` for what cannot be compared; ViewUnavailable.
+        Raises Problem 400, 422, 503, 504, `nothing` where there is nothing to compare; ViewUnavailable.
         """
         limit_s = self._settings.compare_timeout_s
         told = Told(asked, limit_s, self._settings.compare_memory_mb)
         async with self._turned():
             try:
                 process = await asyncio.create_subprocess_exec(
-                    sys.executable, "-m", "query_api.comparing.child", stdin=PIPE, stdout=PIPE, stderr=PIPE
+                    sys.executable,
+                    "-m",
+                    "query_api.comparing.child",
+                    stdin=PIPE,
+                    stdout=PIPE,
+                    stderr=PIPE,
+                    env=os.environ | OF_CHILD,
                 )
             except OSError as error:
                 raise Problem(503, "no process can be started for it now", BUSY) from error
@@ -57,7 +66,7 @@ class Comparisons:
                 504,
                 f"the comparison takes longer than {limit_s:g} s (COMPARE_TIMEOUT_S): ask for fewer images",
             )
-        return self._answer(*said, process.returncode, wrong)
+        return self._answer(*said, process.returncode, nothing)
 
     @asynccontextmanager
     async def _turned(self) -> AsyncIterator[None]:
@@ -72,17 +81,17 @@ class Comparisons:
         finally:
             self._turn.release()
 
-    def _answer(self, out: bytes, errors: bytes, returncode: int | None, wrong: int) -> bytes:
+    def _answer(self, out: bytes, errors: bytes, returncode: int | None, nothing: int) -> bytes:
         line, _, answer = out.partition(b"\n")
         said = orjson.loads(line) if returncode == 0 and line else {"ended": "died"}
         detail = said.get("detail", "")
         match said["ended"]:
             case "well":
                 return answer
-            case "malformed":
-                raise Problem(422, detail)
+            case "nothing":
+                raise Problem(nothing, detail)
             case "refused":
-                raise Problem(wrong, detail)
+                raise Problem(422, detail)
             case "unavailable":
                 log.warning("a comparison could not read the view: %s", detail)
                 raise ViewUnavailable("the view's catalog or file store does not answer")

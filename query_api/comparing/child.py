@@ -6,6 +6,7 @@ how it ended, in a line of JSON, and behind that is the answer.
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import pickle
@@ -19,9 +20,12 @@ import psycopg
 
 from query_api.comparing.asked import Told
 from query_api.comparing.work import done
-from streams.errors import LakeRefused
-from streams.evaluation.requirements import MalformedRequirement
+from streams.errors import LakeRefused, NothingToCompare, UnknownVersion
 
+NICE = 10
+"""Who is answered at once goes first."""
+OF_LIMITS = (errno.EAGAIN, errno.ENOMEM)
+"""What the kernel says to who wants memory, or a thread with its memory, beyond the limit."""
 SLACK_S = 2
 """After which a process that nobody ended ends itself."""
 
@@ -32,14 +36,15 @@ def main() -> None:
     answer = b""
     try:
         answer, verdict = done(told.asked), {"ended": "well"}
-    except MalformedRequirement as error:
-        verdict = {"ended": "malformed", "detail": str(error)}
+    except (UnknownVersion, NothingToCompare) as error:
+        verdict = {"ended": "nothing", "detail": str(error)}
     except ValueError as error:
         verdict = {"ended": "refused", "detail": str(error)}
     except (MemoryError, duckdb.OutOfMemoryException):
         verdict = {"ended": "memory"}
     except (duckdb.Error, psycopg.Error, LakeRefused, OSError) as error:
-        verdict = {"ended": "unavailable", "detail": str(error)}
+        full = any(os.strerror(number) in str(error) for number in OF_LIMITS)
+        verdict = {"ended": "memory" if full else "unavailable", "detail": str(error)}
     sys.stdout.buffer.write(orjson.dumps(verdict, option=orjson.OPT_APPEND_NEWLINE))
     sys.stdout.buffer.write(answer)
     sys.stdout.flush()
@@ -48,6 +53,7 @@ def main() -> None:
 
 def _bound(told: Told) -> None:
     """Bounds of the kernel's, for when the API is no more, and for what DuckDB's own limit does not count."""
+    os.nice(NICE)
     signal.setitimer(signal.ITIMER_REAL, told.timeout_s + SLACK_S)
     cpu_s = math.ceil(told.timeout_s) * (os.cpu_count() or 1) + SLACK_S
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))

@@ -9,13 +9,13 @@ import pyarrow as pa
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, Field
 
-from query_api import apart
+from query_api import apart, patterns
 from query_api.access.caller import Caller, calling
 from query_api.answers import FORMATS, JSON, as_file, json, wanted
 from query_api.comparing.asked import Change, Compared, Listed
 from query_api.comparing.asking import Comparisons
 from query_api.errors import Problem
-from query_api.filters import Moment, Pixels, Share, Text
+from query_api.filters import Moment, Pixels, Share, Text, without_nul
 from streams.settings import Settings
 
 HTML = "text/html"
@@ -31,7 +31,12 @@ def a_version(text: str) -> str:
     return text
 
 
-Version = Annotated[Text, AfterValidator(a_version)]
+Version = Annotated[
+    str,
+    Field(max_length=200, json_schema_extra={"pattern": patterns.VERSION}),
+    AfterValidator(without_nul),
+    AfterValidator(a_version),
+]
 
 
 class Comparing(BaseModel):
@@ -50,9 +55,9 @@ class Comparing(BaseModel):
     moved_px: Pixels = Field(1.0, description="a centre or radius that differs by more has moved")
 
     def told(self, settings: Settings, caller: Caller) -> dict[str, Any]:
-        """What the process is told. Raises Problem 422 for another project than the caller's."""
+        """What the process is told. Raises Problem 404 for another project than the caller's."""
         if caller.project is not None and self.project not in (None, caller.project):
-            raise Problem(422, f"project: you see {caller.project} alone")
+            raise Problem(404, f"project: you see {caller.project} alone")
         given = self.model_dump(exclude_none=True)
         filters = {name: given.pop(name) for name in FILTERS if name in given}
         if caller.project is not None:

@@ -33,7 +33,7 @@ class Opened(NamedTuple):
 def done(asked: Asked) -> bytes:
     """JSON, a page, an Arrow stream with how many there are in its schema, or JSON of requirements.
 
-    Raises ValueError for what cannot be compared, MalformedRequirement; duckdb.Error, LakeRefused.
+    Raises ValueError, of which UnknownVersion and NothingToCompare are; duckdb.Error, LakeRefused.
     """
     match asked:
         case Compared():

@@ -22,10 +22,6 @@ WORDS = re.compile(
 )
 
 
-class MalformedRequirement(ValueError):
-    """Words that are no requirement; the message says what would be."""
-
-
 @dataclass(frozen=True, slots=True)
 class Requirement:
     """As it was said, and how a measure is to compare with a number, or with the current version's."""
@@ -47,11 +43,11 @@ class Held:
 
 def read(text: str) -> Requirement:
     """It is like `f1@.5 >= .95`, `count error <= 1`, `f1@.5 not worse than current` or `recall@.7 better than
-    current`. Raises MalformedRequirement for anything else.
+    current`. Raises ValueError, which says what would be one, for anything else.
     """
     words = WORDS.fullmatch(text.strip())
     if not words:
-        raise MalformedRequirement(
+        raise ValueError(
             f"{text!r} is none of: f1@.5 >= .95, f1@.5 not worse than current, f1@.5 better than current"
         )
     measure = _measure(words["measure"])
@@ -89,5 +85,5 @@ def _measure(text: str) -> str:
     spelled = re.sub(r"(?<!\d)\.", "0.", iou)
     wanted = f"{name} @ {spelled}" if at else name
     if wanted not in MEASURES:
-        raise MalformedRequirement(f"there is no measure {text!r}; there are {', '.join(MEASURES)}")
+        raise ValueError(f"there is no measure {text!r}; there are {', '.join(MEASURES)}")
     return wanted

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from query_api import patterns
 from query_api.access.caller import project_name
 from query_api.columns import CIRCLE_FIELDS
+from query_api.comparing.route import Version
 from query_api.filters import Attributes, Box, Circles, Moment, Text
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -29,6 +30,18 @@ def test_json_of_strings_fits_however_it_is_written(
     found: dict[str, str], escaped: bool, indent: int | None
 ) -> None:
     assert re.fullmatch(patterns.JSON_OF_STRINGS, json.dumps(found, ensure_ascii=escaped, indent=indent))
+
+
+@given(TEXTS | st.from_regex(patterns.VERSION, fullmatch=True))
+def test_what_names_a_version_fits(text: str) -> None:
+    assume(len(text) <= 200)
+    fits = bool(re.fullmatch(patterns.VERSION[1:-1], text))
+    try:
+        TypeAdapter(Version).validate_python(text)
+    except ValidationError:
+        assert not fits
+    else:
+        assert fits
 
 
 @pytest.mark.parametrize(

@@ -169,29 +169,32 @@ def test_a_caller_of_one_project_sees_its_images_and_versions_alone(
     assert {each["image_id"] for each in listed["images"]} <= {str(each.upload.image_id) for each in mine}
     assert listed["total"] == counts["images"]
     refused = api.get("/comparisons", params=BOTH | {"project": "default"}, headers={"Project": "other"})
-    assert (refused.status_code, refused.json()["detail"]) == (422, "project: you see other alone")
+    assert (refused.status_code, refused.json()["detail"]) == (404, "project: you see other alone")
     nobody = api.get("/comparisons", params=BOTH, headers={"Project": "nobody"})
-    assert nobody.status_code == 422
+    assert nobody.status_code == 404
     assert nobody.json()["detail"].endswith(
         "there are no detections of circles:1 in the view, but of none of any model"
     )
 
 
 @pytest.mark.parametrize(
-    ("asked", "reason"),
+    ("asked", "status", "reason"),
     [
-        ({"b": "circles:4"}, "there are no detections of circles:4 in the view, but of circles:1, circles:2"),
-        ({"b": "circles:3"}, "no image in common: circles:1 has looked at"),
-        ({"b": "circles"}, "b: Value error, 'circles' is no NAME:VERSION, as circles:2 is"),
-        ({"since": "now"}, "since: "),
-        ({"since": 2026}, "is a time like 2026-01-31T12:00:00Z"),
-        ({"min_iou": 0}, "min_iou: Input should be greater than 0"),
-        ({"worst": 101}, "worst: Input should be less than or equal to 100"),
+        ({"b": "circles:4"}, 404, "no detections of circles:4 in the view, but of circles:1, circles:2"),
+        ({"b": "circles:3"}, 404, "no image in common: circles:1 has looked at"),
+        ({"b": "circles:2+min_score=2"}, 422, "min_score=2: a score is from 0 to 1"),
+        ({"b": "circles"}, 422, "b: Value error, 'circles' is no NAME:VERSION, as circles:2 is"),
+        ({"since": "now"}, 422, "since: "),
+        ({"since": 2026}, 422, "is a time like 2026-01-31T12:00:00Z"),
+        ({"min_iou": 0}, 422, "min_iou: Input should be greater than 0"),
+        ({"worst": 101}, 422, "worst: Input should be less than or equal to 100"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_compared_is_said(api: TestClient, asked: dict[str, Any], reason: str) -> None:
+def test_what_cannot_be_compared_is_said(
+    api: TestClient, asked: dict[str, Any], status: int, reason: str
+) -> None:
     answer = api.get("/comparisons", params=BOTH | asked)
-    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
     assert reason in answer.json()["detail"]
 
 
