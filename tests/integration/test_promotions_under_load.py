@@ -12,7 +12,7 @@ from tests.integration.conftest import Fresh
 
 def test_what_is_served_and_what_detects_change_at_once_while_images_come(fresh: Fresh) -> None:
     with stack(fresh()) as settings:
-        seen = asyncio.run(happened(settings, 4, Random(1)))
+        seen = asyncio.run(happened(settings, 2, Random(1)))
         wrong = found(settings, seen)
         assert not wrong, told(settings, seen, wrong)
         # How much there is in that time is the machine's business; none would say nothing.
