@@ -171,9 +171,8 @@ class Run:
             found["images lost"] = self._images - len(view.table("lake.images"))
         versions = ", ".join(f"{n:,} by {version}" for version, n in sorted(asked.items()))
         self._say(f"{self._images:,} images, detections on the log: {versions}")
-        self._say(
-            f"progress was read {self.watched.reads:,} times; {self._model.gone} calls lost their caller"
-        )
+        wasted = self._calls[False] - sum(n for version, n in asked.items() if version != LIVE)
+        self._say(f"progress was read {self.watched.reads:,} times; {wasted:,} answers died with a replayer")
         for what, times in (*sorted(self._killed.items()), *sorted(self._other.items())):
             self._say(f"  {what:<28}{times:>5}")
         for what, rows in found.items():

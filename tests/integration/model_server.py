@@ -50,8 +50,6 @@ class ModelServer(ThreadingHTTPServer):
         """Of the calls those that say that all others come first."""
         self.takes_s = 0.0
         self.now = self.most_at_once = 0
-        self.gone = 0
-        """Callers that were no longer there for their answer."""
         self.of_image: Callable[[str, bytes], bytes] | None = None
         self.held: bytes | None = None  # the only image that waits, where one is named
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -86,8 +84,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("content-length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
-        except OSError:  # the caller was killed, as the test wants
-            self.server.gone += 1
+        except OSError:
+            pass  # the caller was killed, as the test wants
 
     def log_message(self, *_: object) -> None: ...
 
