@@ -28,7 +28,7 @@ def a_version(text: str) -> str:
     name, _, version = text.partition(":")
     if not (name and version):
         raise ValueError(f"{text!r} is no NAME:VERSION, as circles:2 is")
-    return text
+    return f"{name}:{version.replace(' ', '+')}"  # a plus that was not written as %2B comes as a blank
 
 
 Version = Annotated[
