@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import sys
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
@@ -21,10 +19,6 @@ from streams.kserve_v1 import V1
 from streams.kserve_v2 import V2
 from streams.settings import Settings
 from streams.version import Value, parted
-
-if importlib.util.find_spec("sniffio") is None:
-    # httpcore looks for it several times in a request, each time on the disk: a seventh of a replayer's CPU.
-    sys.modules["sniffio"] = None  # type: ignore[assignment]
 
 MAX_ANSWER_BYTES = 16_000_000
 
