@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from io import BytesIO
 
 import httpx
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
@@ -20,12 +22,15 @@ BEFORE, AFTER = "1", "2"
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """An image to send. `circles` is how many it shows, where that is known."""
+    """An image to send. `circles` is how many it shows, where that is known, and `truth` which, (n, 3): x, y
+    and radius.
+    """
 
     name: str
     source: str
     png: bytes
     circles: int | None
+    truth: NDArray[np.float64] | None = None
 
 
 def samples(camera_seed: int) -> Iterator[Sample]:
@@ -48,9 +53,9 @@ def samples(camera_seed: int) -> Iterator[Sample]:
         yield Sample(f"coins, turned {degrees}°", "photographs", _png(turned), 24)
     for frame in range(CAMERA_FRAMES):
         scene = render(camera_seed + frame)
-        yield Sample(
-            f"camera, frame {frame + 1}", "camera", _png(Image.fromarray(scene.image)), len(scene.circles)
-        )
+        truth = np.stack([scene.circles[name] for name in ("x", "y", "radius")], axis=1)
+        png = _png(Image.fromarray(scene.image))
+        yield Sample(f"camera, frame {frame + 1}", "camera", png, len(truth), truth)
 
 
 def show(api_url: str, console: Console, key: str = "") -> None:
@@ -72,8 +77,10 @@ def show(api_url: str, console: Console, key: str = "") -> None:
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     with httpx.Client(base_url=api_url, headers=headers, timeout=60) as client:
         for sample in samples(camera_seed=int(time.time())):
-            image_id, found, took = _upload(client, sample)
+            image_id, found, took, position = _upload(client, sample)
             first = first or image_id
+            if sample.truth is not None:
+                _annotate(client, image_id, position, sample.truth)
             expected = "" if sample.circles is None else str(sample.circles)
             table.add_row(sample.name, found, expected, took)
     console.print(table)
@@ -90,8 +97,8 @@ def show(api_url: str, console: Console, key: str = "") -> None:
         console.print("             ", sys.argv[0], command, soft_wrap=True)
 
 
-def _upload(client: httpx.Client, sample: Sample) -> tuple[str, str, str]:
-    """Id, circles found and milliseconds, as the table shows them."""
+def _upload(client: httpx.Client, sample: Sample) -> tuple[str, str, str, str | None]:
+    """Id, circles found and milliseconds, as the table shows them, and its position where it was sent now."""
     started = time.perf_counter()
     answer = client.post(
         "/images/", files={"file": (sample.name, sample.png)}, data={"source": sample.source}
@@ -100,10 +107,20 @@ def _upload(client: httpx.Client, sample: Sample) -> tuple[str, str, str]:
     body = answer.json()
     if answer.status_code == httpx.codes.CONFLICT:
         seen = client.get(f"/images/{body['image_id']}").raise_for_status().json()
-        return body["image_id"], str(len(seen["objects"])), "sent before"
+        return body["image_id"], str(len(seen["objects"])), "sent before", None
     answer.raise_for_status()
-    detection = body["detection"]
-    return body["image_id"], str(detection["count"]) if detection else "under way", took if detection else ""
+    detection, position = body["detection"], answer.headers["Circles-Position"]
+    if detection is None:
+        return body["image_id"], "under way", "", position
+    return body["image_id"], str(detection["count"]), took, position
+
+
+def _annotate(client: httpx.Client, image_id: str, position: str | None, truth: NDArray[np.float64]) -> None:
+    """Say what is in an image, so that versions can be judged on it."""
+    seen = {"after": position} if position else {}
+    circles = [dict(zip(("x", "y", "radius"), circle, strict=True)) for circle in truth.tolist()]
+    drawn = {"annotator": "renderer", "circles": circles}
+    client.put(f"/images/{image_id}/annotations", params=seen, json=drawn).raise_for_status()
 
 
 def _png(image: Image.Image) -> bytes:
