@@ -41,6 +41,7 @@ class Which(NamedTuple):
 
 def which(model: str | None, version: str | None = None) -> Which:
     """What the parameters `model` and `version` mean. Raises ValueError."""
+    version = version or None  # `version=` says nothing
     if model in (None, CURRENT, ALL):
         if version is not None:
             raise ValueError("version is of a model: name that, too, like model=circles&version=2")

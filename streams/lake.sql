@@ -37,9 +37,6 @@ CREATE TABLE IF NOT EXISTS lake.replays (
     since TIMESTAMPTZ, until TIMESTAMPTZ, sample BIGINT, annotated BOOLEAN, calls_at_once INTEGER,
     requested_by VARCHAR, requested_at TIMESTAMPTZ, images VARCHAR, begins VARCHAR, ends VARCHAR,
     share DOUBLE, follow BOOLEAN);
--- Of views that were made before these.
-ALTER TABLE lake.replays ADD COLUMN IF NOT EXISTS share DOUBLE;
-ALTER TABLE lake.replays ADD COLUMN IF NOT EXISTS follow BOOLEAN;
 CREATE TABLE IF NOT EXISTS lake.replay_changes (
     change_id UUID, replay_id UUID, state VARCHAR, changed_by VARCHAR, changed_at TIMESTAMPTZ,
     log_offset BIGINT);

@@ -22,7 +22,7 @@ from streams.replay_progress import how_far
 from streams.replay_requests import change, request
 from streams.replays import Progress, Replay
 from streams.settings import Settings
-from streams.topics import DETECTED, UPLOADED
+from streams.topics import DETECTED, UPLOADED, replay_group
 from streams.version import Version
 from tests.integration.conftest import Fresh
 from tests.integration.flow import LIVE, produce, query, read_all, stages, uploaded, wait_until
@@ -56,6 +56,13 @@ def is_at(settings: Settings, replay: ReplayRequested, progress: Progress) -> bo
     return found(settings, replay)[1] == progress
 
 
+def rests(settings: Settings, replay: ReplayRequested) -> bool:
+    """Whether no process works on it."""
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers, "log_level": 0})
+    group = replay_group(replay.replay_id)
+    return not admin.describe_consumer_groups([group])[group].result().members
+
+
 def test_it_takes_what_comes_and_rests_goes_on_and_ends_when_it_is_told(settings: Settings) -> None:
     with stages(settings, *WORKERS):
         logged(settings, 4)
@@ -72,7 +79,7 @@ def test_it_takes_what_comes_and_rests_goes_on_and_ends_when_it_is_told(settings
         assert missed.error == "ObjectUnreadable"
 
         told(settings, replay, "paused")
-        time.sleep(2 * LOOK_S)
+        wait_until(lambda: rests(settings, replay))
         later = logged(settings, 6)
         time.sleep(LOOK_S)
         assert is_at(settings, replay, Progress(11, 10, 1, 6))
@@ -87,9 +94,9 @@ def test_it_takes_what_comes_and_rests_goes_on_and_ends_when_it_is_told(settings
         now, _ = found(settings, replay)
         assert now is not None
         assert change(settings, now, "cancelled", by="anna") == "finished"
-        wait_until(lambda: is_in(settings, replay, "finished"))
+        wait_until(lambda: is_in(settings, replay, "finished") and rests(settings, replay))
         logged(settings, 3)
-        time.sleep(2 * LOOK_S)
+        time.sleep(LOOK_S)
         assert is_at(settings, replay, Progress(17, 16, 1, 0))
         with pytest.raises(ValueError, match="is finished: it cannot be running"):
             change(settings, found(settings, replay)[0] or now, "running", by="anna")

@@ -124,6 +124,8 @@ def test_answers_are_what_the_document_says(mine: httpx.Client) -> None:
     checked = 0
     for (path, method), operation in OPERATIONS.items():
         place = path.format(image_id=image_id, object_id=object_id, replay_id=image_id)
+        if path.startswith("/comparisons"):
+            continue  # of two versions, and this view has one: tests/query_api/comparing
         if method == "get" and operation.model and RULES[path]["GET"].limited:
             operation.model.model_validate_json(mine.get(place).raise_for_status().content)
             checked += 1

@@ -135,7 +135,7 @@ def test_kill_9_again_and_again_does_nothing_twice(settings: Settings, model: Mo
     model.takes_s = 0.03
     with stages(settings, *WORKERS) as supervisor:
         events = logged(settings, 300)
-        replay, _ = request(settings, "circles", "2", by="anna")
+        replay, _ = request(settings, "circles", "2", by="anna", calls_at_once=2)
         kills, last = 0, 0
         while not is_in(settings, replay, "finished"):
             now = found(settings, replay)[1].detected
