@@ -59,6 +59,8 @@ def verdict(found: Comparison) -> str:
     more = recall.difference.value * 100
     how = "which may be chance" if recall.b_is == "may be chance" else "and this is not chance"
     finds = f"{abs(more):.1f} points {'more' if more >= 0 else 'fewer'} than {found.a}, {how}"
+    if recall.b.value == recall.a.value:
+        finds = f"as {found.a} does"
     precision = found.truth.of("precision @ 0.5")
     right = f"what it finds is right {precision.b.value:.1%} of the time ({precision.a.value:.1%} before)"
     return (

@@ -220,7 +220,8 @@ def test_what_is_said_of_it() -> None:
     assert "f1 @ 0.5 by source" in better and "f1 @ 0.5 by hour of the day (UTC)" in better
     assert "by radius" not in better, "all are of one"
     images = scenes(60, (3, 3))
-    assert "which may be chance" in said(against_truth(images._replace(b=images.a)))
+    assert "which may be chance" in said(against_truth(images))
+    assert "%, as circles:1 does;" in said(against_truth(images._replace(b=images.a)))
 
 
 def test_of_an_image_its_newest_annotation_counts(catalogs: str, tmp_path: Path) -> None:
