@@ -30,6 +30,8 @@ from query_api.view.recent import Piece, Recent
 HEARTBEAT_S = 15.0
 LASTS_S = 600.0
 """Then a stream ends, and whoever comes back is asked again who they are: keys are revoked."""
+FIRST_LOOK_S = 5.0
+"""How long who follows is kept waiting for the view to be read, in a process that has just started."""
 TAKEN_IN_S = 30.0
 """Who takes nothing for so long is cut, and can come back."""
 AT_ONCE = 100
@@ -161,6 +163,16 @@ def routes(
         finally:
             streams.discard(request)
 
+    async def live() -> str:
+        """The generation that is followed; a process that has just started is given the time to begin."""
+        with suppress(TimeoutError):
+            async with stopping.cut(), asyncio.timeout(FIRST_LOOK_S):
+                while not recent.generation:
+                    await recent.news()
+        if not recent.generation:
+            raise ViewUnavailable("the view is not read yet")
+        return recent.generation
+
     @router.get("/changes", response_class=Answer, dependencies=[Depends(place)])
     async def changes(
         request: Request, asked: Annotated[Asked, Query()], last_event_id: LastEventId = ""
@@ -171,9 +183,7 @@ def routes(
         repeat. `snapshot` of a list is such an id, too. Heartbeats carry an id, so that one who filters has a
         recent one. An outcome that comes before its upload has `source_id` null, and is of any source.
         """
-        generation, caller = recent.generation, calling(request)
-        if not generation:
-            raise ViewUnavailable("the view is not read yet")
+        generation, caller = await live(), calling(request)
         stream = Stream(
             view, recent, history, stopping, seal, caller, asked, generation, Place(recent.at, ALL)
         )

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
+import httpx
 import pytest
+from fastapi import FastAPI, Response
+from starlette.types import Receive, Scope, Send
 
 from query_api import changes
 from query_api.access.caller import OPERATOR, Caller
 from query_api.access.seal import Seal
 from query_api.changes import Asked, Stream
-from query_api.errors import Problem
+from query_api.errors import Problem, ViewUnavailable
 from query_api.stopping import Stopping
 from query_api.view.changes import ALL, Place
 from query_api.view.commits import Delta
@@ -67,6 +70,37 @@ def test_heartbeats_carry_the_place_that_others_changes_have_moved_on(
         return [*found, await anext(lines)]
 
     assert asyncio.run(follow())[1:] == [b":\nid: lake_1.7\n\n", b":\nid: lake_1.9\n\n"]
+
+
+@pytest.mark.parametrize(("comes", "status"), [(True, 200), (False, 503)])
+def test_a_process_that_has_just_started_is_given_the_time_to_read_the_view(
+    monkeypatch: pytest.MonkeyPatch, comes: bool, status: int
+) -> None:
+    monkeypatch.setattr(changes, "FIRST_LOOK_S", 0.3)
+
+    async def follow() -> httpx.Response:
+        settings, recent, stopping = Settings(), Recent(), Stopping()
+        app = FastAPI()
+        app.include_router(
+            changes.routes(View(settings), recent, History(settings), Seal(), stopping, most=1)
+        )
+        app.add_exception_handler(ViewUnavailable, lambda *_: Response(status_code=503))
+
+        async def as_operator(scope: Scope, receive: Receive, send: Send) -> None:
+            await app({**scope, "state": {"caller": OPERATOR}}, receive, send)
+
+        loop = asyncio.get_running_loop()
+        if comes:
+            loop.call_later(0.1, recent.came, "lake_1", 7, Delta(7, {}, {}))
+        loop.call_later(0.6, stopping.tell)
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(as_operator), base_url="http://api"
+        ) as client:
+            return await client.get("/changes")
+
+    answer = asyncio.run(follow())
+    assert answer.status_code == status
+    assert not comes or "id: lake_1.7" in answer.text
 
 
 @pytest.mark.parametrize(
