@@ -17,7 +17,7 @@ from query_api.errors import Problem
 from query_api.filters import Text
 from query_api.listing import model_of, named_object, objects_of, summary
 from query_api.lookup import Lookup, as_uuid
-from query_api.versions import MEANING, Looked, Which, looked, which
+from query_api.versions import MEANING, Looked, Which, circles_of, which
 from query_api.view.reading import View
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -35,33 +35,16 @@ def routes(lookup: Lookup, view: View, moment: Callable[..., Any]) -> APIRouter:
     ) -> Response:
         """The circles of an image, best score first; with `model=` those that another version found."""
         wanted, headers = as_uuid(image_id), read_from(view.seen, calling(request))
-        asked = named(model)
-        if not asked.is_served:
-            return unless_known(request, await of_versions(request, image_id, asked, at), headers)
+        if not (asked := named(model)).is_served:
+            its = await lookup.looked(request, image_id, asked, at)
+            body = {"image_id": wanted, "count": len(its.objects), "objects": boxes(its)}
+            return unless_known(request, body | {"detections": its.detections}, headers)
         found = await lookup.circles(request, wanted, at)
         if not found:
             await lookup.image(request, image_id, at)
         listed = [{"object_id": text_of(o.object_id), "bbox": o[5:]} for o in found]
         body = {"image_id": wanted, "count": len(listed), "objects": listed}
         return unless_known(request, body, headers)
-
-    async def of_versions(request: Request, image_id: str, asked: Which, at: int | None) -> dict[str, Any]:
-        """Raises Problem 404 where the version has not looked: no circles would say that it found none."""
-        wanted, project = as_uuid(image_id), calling(request).project
-        found = await looked(view, [wanted] if wanted else [], asked, project, at)
-        its = found.get(wanted, Looked([], [])) if wanted else Looked([], [])
-        if not its.detections:
-            await lookup.image(request, image_id, at)
-            if not asked.every:
-                raise Problem(404, f"{asked} has not looked at image {image_id}: see ?model=all")
-        names = ("object_id", "bbox", "model_name", "model_version")
-        objects = [{name: o[name] for name in names} for o in map(named_object, its.objects)]
-        return {
-            "image_id": wanted,
-            "count": len(objects),
-            "objects": objects,
-            "detections": its.detections,
-        }
 
     async def look_up(request: Request) -> Response:
         return await objects(request, request.path_params["image_id"], None, None)
@@ -70,26 +53,48 @@ def routes(lookup: Lookup, view: View, moment: Callable[..., Any]) -> APIRouter:
 
     @router.get("/images/{image_id}/objects/{object_id}")
     async def object_(
-        request: Request, image_id: str, object_id: str, at: int | None = Depends(moment)
+        request: Request,
+        image_id: str,
+        object_id: str,
+        model: Annotated[Text | None, Query(description=MEANING, examples=["all"])] = None,
+        at: int | None = Depends(moment),
     ) -> Response:
-        """One circle of an image."""
+        """One circle of an image; with `model=` also one that is not served."""
         image, wanted, headers = as_uuid(image_id), as_uuid(object_id), read_from(view.seen, calling(request))
-        for o in await lookup.circles(request, image, at) if wanted else ():
+        asked = named(model)
+        if asked.is_served:
+            found = await lookup.circles(request, image, at) if wanted else ()
+        else:
+            found = circles_of(await lookup.looked(request, image_id, asked, at))
+        for o in found:
             if wanted and o.object_id == wanted.bytes:
                 body = {"object_id": wanted, "bbox": o[5:], "centroid": o[1:3], "radius": o.radius}
                 return unless_known(request, body, headers)
         raise Problem(404, f"image {image_id} has no object {object_id}")
 
     @router.get("/images/{image_id}")
-    async def image(request: Request, image_id: str, at: int | None = Depends(moment)) -> Response:
+    async def image(
+        request: Request,
+        image_id: str,
+        model: Annotated[Text | None, Query(description=MEANING, examples=["circles:2"])] = None,
+        at: int | None = Depends(moment),
+    ) -> Response:
         """One image: what was uploaded, whether it is pending, detected or failed and why, its circles."""
         headers = read_from(view.seen, calling(request))
+        asked = named(model)
         row = await lookup.image(request, image_id, at)
         if row is None:
             body = {"image_id": UUID(image_id), "status": "pending", "objects": []}
+        elif not asked.is_served:
+            its = await lookup.looked(request, image_id, asked, at)
+            body = summary(row) | {"objects": [named_object(o) for o in its.objects]}
+            if asked.every:
+                body["detections"] = its.detections
+            else:
+                body |= {"status": "detected", "detection": its.detections[0], "failure": None}
         else:
-            model = model_of(row)
-            found = await lookup.circles(request, row["image_id"], at, model) if model else ()
+            served = model_of(row)
+            found = await lookup.circles(request, row["image_id"], at, served) if served else ()
             body = summary(row) | {"objects": objects_of(found)}
         return unless_known(request, body, headers)
 
@@ -102,6 +107,12 @@ def named(model: str | None) -> Which:
         return which(model)
     except ValueError as error:
         raise Problem(422, f"model: {error}") from error
+
+
+def boxes(its: Looked) -> list[dict[str, Any]]:
+    """Their circles, each with the version that found it, as a list of an image's objects has them."""
+    names = ("object_id", "bbox", "model_name", "model_version")
+    return [{name: o[name] for name in names} for o in map(named_object, its.objects)]
 
 
 def plainly(handler: Handler) -> type[APIRoute]:

@@ -10,6 +10,7 @@ from fastapi import Request
 
 from query_api.access.caller import calling
 from query_api.errors import Problem
+from query_api.versions import Looked, Which, looked
 from query_api.view.newest import Circle, Model
 from query_api.view.questions import Question
 from query_api.view.reading import View
@@ -37,6 +38,20 @@ class Lookup:
         if newest is not None:
             return newest
         return (await self._view.circles({image_id: model}, project, at)).get(image_id, ())
+
+    async def looked(self, request: Request, image_id: str, asked: Which, at: int | None) -> Looked:
+        """What other versions than the served one found in the image.
+
+        Raises Problem 404 where one has not looked: no circles would say that it found none.
+        """
+        wanted, project = as_uuid(image_id), calling(request).project
+        found = await looked(self._view, [wanted], asked, project, at) if wanted else {}
+        its = found.get(wanted, Looked([], [])) if wanted else Looked([], [])
+        if not its.detections:
+            await self.image(request, image_id, at)
+            if not asked.every:
+                raise Problem(404, f"{asked} has not looked at image {image_id}: see ?model=all")
+        return its
 
     async def image(self, request: Request, image_id: str, at: int | None) -> dict[str, Any] | None:
         """The image's row; None when it was accepted and is not folded yet. Raises Problem 404."""

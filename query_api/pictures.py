@@ -14,7 +14,10 @@ from detector.errors import InvalidImage
 from query_api import drawing
 from query_api.answers import known, wanted
 from query_api.errors import Problem
+from query_api.filters import Text
+from query_api.images import named
 from query_api.lookup import Lookup
+from query_api.versions import MEANING, circles_of
 from query_api.view.newest import Circle
 from streams.errors import ObjectUnreadable
 from streams.settings import Settings
@@ -55,11 +58,19 @@ def routes(settings: Settings, store: Store, lookup: Lookup, moment: Callable[..
 
     @router.get("/images/{image_id}/overlay")
     async def overlay(
-        request: Request, image_id: str, size: Sized = None, at: int | None = Depends(moment)
+        request: Request,
+        image_id: str,
+        size: Sized = None,
+        model: Annotated[Text | None, Query(description=MEANING, examples=["circles:2"])] = None,
+        at: int | None = Depends(moment),
     ) -> Response:
-        """The picture with the circles of its newest detection, as JPEG or, where Accept prefers it, WebP."""
+        """The picture with its circles, as JPEG or, where Accept prefers it, WebP."""
+        asked = named(model)
         row = await lookup.folded(request, image_id, at)
-        circles = await lookup.circles(request, row["image_id"], at)
+        if asked.is_served:
+            circles = await lookup.circles(request, row["image_id"], at)
+        else:
+            circles = circles_of(await lookup.looked(request, image_id, asked, at))
         return await drawn(request, row, size, circles, ASK_AGAIN)
 
     async def drawn(

@@ -82,7 +82,8 @@ class Facts(Answer):
 
 
 class Image(Facts):
-    objects: list[Found]
+    objects: list[NamedFound]
+    detections: list[Detection] = []
 
 
 class Accepted(Answer):

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from query_api.columns import DETECTION
+from query_api.view.newest import Circle
 from query_api.view.questions import Question
 from query_api.view.reading import View
 from streams.version import parted, spelled
@@ -61,6 +62,11 @@ class Looked(NamedTuple):
 
     detections: list[dict[str, Any]]
     objects: list[dict[str, Any]]
+
+
+def circles_of(its: Looked) -> list[Circle]:
+    """All their circles, without who found them."""
+    return [Circle(o["object_id"].bytes, *(o[name] for name in Circle._fields[1:])) for o in its.objects]
 
 
 async def looked(

@@ -42,6 +42,13 @@ def found(settings: Settings, version: str) -> Found:
     return set(query(settings, f"{rows}'{version}'"))
 
 
+def overlay(settings: Settings, found: Found, model: str) -> bytes | int:
+    """Of an image that has a circle which is not large."""
+    image_id = min(row[0] for row in found if row[3] < 24)
+    answer = httpx.get(f"{settings.api_url}/images/{image_id}/overlay", params={"model": model})
+    return answer.content if answer.status_code == 200 else answer.status_code
+
+
 def test_a_parameter_makes_a_version_that_is_replayed_compared_promoted_and_live(fresh: Fresh) -> None:
     with running("--workers", "1") as model:
         settings = fresh(model_server_url=model.url, model_version="2")
@@ -56,6 +63,12 @@ def test_a_parameter_makes_a_version_that_is_replayed_compared_promoted_and_live
             assert found(settings, LARGE) == large
             assert 0 < len(large) < len(live)
             assert versions(settings) == ["2"] * 4
+
+            overlays = [
+                overlay(settings, live, model) for model in ("current", "circles:2", f"circles:{LARGE}")
+            ]
+            assert overlays[0] == overlays[1] != overlays[2]
+            assert overlay(settings, live, "circles:9") == 404
 
             # What differs by a least score alone is made of the scores that are stored, and of nothing else.
             compared = command(

@@ -145,6 +145,40 @@ def test_a_version_that_has_not_looked_is_404_and_not_without_circles(api: TestC
     assert (wrong.status_code, "there is no parameter 'score'" in wrong.json()["detail"]) == (422, True)
 
 
+def test_one_image_of_a_version_and_of_all(api: TestClient) -> None:
+    def image(image_id: UUID, **params: str) -> Any:
+        return api.get(f"/images/{image_id}", params=params).json()
+
+    served = image(BOTH)
+    assert (served["detection"]["model_version"], len(served["objects"])) == ("1", 3)
+    assert "detections" not in served
+    two = image(BOTH, model="circles:2")
+    assert (two["status"], two["detection"]["model_version"]) == ("detected", "2")
+    assert {each["model_version"] for each in two["objects"]} == {"2"}
+    assert two["sha256"] == served["sha256"]
+    every = image(BOTH, model="all")
+    assert seen(every) == [("1", 3), ("2", 2), (CERTAIN, 0)]
+    assert len(every["objects"]) == 5
+    assert image(SHADOWED)["status"] == "pending"  # not served before its version is promoted
+    assert image(SHADOWED, model="circles:2")["status"] == "detected"
+    assert image(ONE, model="circles:2")["detail"].startswith("circles:2 has not looked at image")
+    assert (image(WAITING, model="all")["status"], image(WAITING, model="all")["detections"]) == (
+        "pending", [],
+    )  # fmt: skip
+    assert api.get(f"/images/{BOTH}", params={"model": "circles:2+score=1"}).status_code == 422
+
+
+def test_one_object_that_is_not_served_is_found_by_whom_it_is_of(api: TestClient) -> None:
+    first = objects(api, BOTH, "circles:2")["objects"][0]
+    place = f"/images/{BOTH}/objects/{first['object_id']}"
+    assert api.get(place).status_code == 404
+    for model in ("circles:2", "all"):
+        answer = api.get(place, params={"model": model})
+        assert (answer.status_code, answer.json()["bbox"]) == (200, first["bbox"])
+    assert api.get(place, params={"model": "circles:1"}).status_code == 404
+    assert api.get(f"/images/{BOTH}/objects/nonsense", params={"model": "all"}).status_code == 404
+
+
 def test_other_projects_have_nothing_of_an_image(api: TestClient) -> None:
     assert objects(api, OTHERS, "all", project="p") == objects(api, OTHERS, "circles:1", project="p") == 404
     assert seen(objects(api, OTHERS, "all", project="q")) == [("1", 4)]
