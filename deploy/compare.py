@@ -91,6 +91,8 @@ def compare(
         typer.echo(orjson.dumps(comparison, option=orjson.OPT_UTC_Z))
     else:
         console.print(tables(comparison))
+        for file in filter(None, (images, html)):
+            console.print(f"it is in {file}", soft_wrap=True, markup=False, highlight=False)
 
 
 @contextmanager

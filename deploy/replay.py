@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
@@ -206,9 +207,13 @@ def _named(found: list[Replay], text: str) -> Replay:
 
 
 def _said(at: Progress) -> str:
+    from streams.lag import span
+
     missed = f", {at.missed:,} could not be" if at.missed else ""
     if at.behind is not None:
-        return f"{at.detected:,} detected{missed}, {at.behind:,} uploads behind"
+        since = at.waiting_since
+        waits = f", the oldest waits {span((datetime.now(UTC) - since).total_seconds())}" if since else ""
+        return f"{at.detected:,} detected{missed}, {at.behind:,} uploads behind{waits}"
     return f"{at.detected:,} of {at.images:,} detected{missed}"
 
 

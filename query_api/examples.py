@@ -47,7 +47,7 @@ _replay = {
     "until": None, "source": "gate", "project": None, "images": None, "sample": None,
     "share": None, "follow": False, "only_with_ground_truth": False, "calls_at_once": 2,
 }  # fmt: skip
-_progress = {"images": 812, "detected": 400, "missed": 1, "left": 411}
+_progress = {"images": 812, "detected": 400, "missed": 1, "left": 411, "waiting_since": None}
 _missed = {
     "image_id": IMAGE_ID, "error": "ObjectUnreadable", "reason": "file:///images/a.png does not exist",
     "failed_at": DETECTED_AT,
@@ -157,7 +157,8 @@ ANSWERS: Mapping[str, Any] = {
     "start_replay": {**_replay, "progress": {**_progress, "detected": 0, "missed": 0, "left": 812}},
     "get_replay": {**_replay, "progress": _progress, "missed": [_missed]},
     "follow_replay": (
-        'event: progress\ndata: {"state":"running","images":812,"detected":400,"missed":1,"left":411}\n\n'
+        'event: progress\ndata: {"state":"running","images":812,"detected":400,"missed":1,"left":411,'
+        '"waiting_since":null}\n\n'
     ),
     "pause_replay": {**_replay, "state": "paused", "changed_by": "anna"},
     "resume_replay": {**_replay, "state": "running", "changed_by": "anna"},

@@ -194,10 +194,11 @@ def shown(replay: Replay) -> dict[str, Any]:
     }
 
 
-def said(progress: Progress) -> dict[str, int]:
+def said(progress: Progress) -> dict[str, Any]:
     return {
         "images": progress.images,
         "detected": progress.detected,
         "missed": progress.missed,
         "left": progress.left,
+        "waiting_since": progress.waiting_since,
     }

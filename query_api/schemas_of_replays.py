@@ -32,12 +32,16 @@ class Replay(Answer):
 
 
 class Progress(Answer):
-    """Of a replay that follows `images` are those it has come to, and `left` the uploads behind these."""
+    """Of a replay that follows `images` are those it has come to, and `left` the uploads beyond these.
+
+    waiting_since: when the oldest of those came.
+    """
 
     images: int
     detected: int
     missed: int
     left: int
+    waiting_since: datetime | None
 
 
 class Missed(Answer):

@@ -31,7 +31,7 @@ def consumer(settings: Settings, **more: object) -> Iterator[Consumer]:
             "bootstrap.servers": settings.kafka_bootstrap_servers,
             "group.id": VIEW_GROUP,
             # One that is killed and started again at once with its own id goes on without the others' help.
-            **({"group.instance.id": settings.fold_member} if settings.fold_member else {}),
+            "group.instance.id": instance(settings, settings.fold_member),
             "session.timeout.ms": 10_000,
             "topic.metadata.refresh.interval.ms": 10_000,  # so soon are added partitions shared out
             "enable.auto.commit": False,
@@ -47,6 +47,19 @@ def consumer(settings: Settings, **more: object) -> Iterator[Consumer]:
         yield made
     finally:
         made.close()
+
+
+def instance(settings: Settings, member: str) -> str:
+    """The name of a member in its group, empty for none: another one once a topic has other partitions.
+
+    Who comes back under a name is given what it had, without what was added meanwhile. Raises KafkaException.
+    """
+    if not member:
+        return ""
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers, "log_level": 0})
+    there = admin.list_topics(timeout=WAIT_S).topics
+    counts = [len(there[topic.name].partitions) if topic.name in there else 0 for topic in TOPICS]
+    return "-".join([member, *map(str, counts)])
 
 
 class Share:
@@ -82,8 +95,8 @@ def begin(
 
     Raises LogRemade, LogTruncated, KafkaException, psycopg.OperationalError.
     """
-    ids = topic_ids(settings)
-    for topic, made in ledger.made_from(ids, counted(consumer)).items():
+    ids, counts = topic_ids(settings), counted(consumer)
+    for topic, made in ledger.made_from(ids, counts).items():
         if ids[topic] != made:
             raise LogRemade(
                 f"{topic} was deleted and made anew since the view was folded from it (its id is"
@@ -92,6 +105,9 @@ def begin(
             )
     before, offsets = ledger.stored(), Offsets()
     for topic, partition in places:
+        if partition >= counts[topic]:  # that of a topic before it was made anew, with fewer
+            log.warning("%s[%d] is not there any more: it was this member's before", topic, partition)
+            continue
         low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=WAIT_S)
         at = offsets[topic, partition] = before.get((topic, partition), low)
         if not low <= at <= high:

@@ -19,6 +19,7 @@ from streams.headers import cloud_event_headers
 from streams.live_view import LiveView
 from streams.model import DummyModel, KServeModel, Model
 from streams.outcome import Detector, detected
+from streams.partitions import instance
 from streams.records import ImageUploaded, Record, key_of
 from streams.reevaluation import ImageNotReplayed, ReplayChanged, ReplayRequested, not_replayed_id
 from streams.settings import Settings
@@ -120,7 +121,7 @@ async def member(
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka_bootstrap_servers,
         group_id=replay_group(replay.replay_id),
-        group_instance_id=settings.replay_member or None,
+        group_instance_id=await asyncio.to_thread(instance, settings, settings.replay_member) or None,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         session_timeout_ms=10_000,

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+from contextlib import closing
 from typing import NamedTuple
 from uuid import UUID
 
 import duckdb
 import orjson
 from aiokafka.errors import KafkaError
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 
 from streams import replays
 from streams.errors import LogUnavailable
+from streams.lag import oldest
 from streams.partitions import WAIT_S
-from streams.progress import administering
+from streams.progress import Position, administering, consumer, dated
 from streams.replays import Progress, Replay
 from streams.settings import Settings
 from streams.topics import UPLOADED, replay_group
 
-log = logging.getLogger(__name__)
+DATED_S = 1.0
+"""For Kafka to say when the oldest upload came that is not done; else nobody says it."""
 
 
 class Reached(NamedTuple):
@@ -54,29 +56,24 @@ def how_far(settings: Settings, view: duckdb.DuckDBPyConnection, replay: Replay)
         return replays.progress(view, asked)
     try:
         there = asyncio.run(reached(settings, asked.replay_id))
-        behind = 0 if replay.has_ended else _behind(settings, replay, there)
+        beyond = [] if replay.has_ended else _beyond(settings, replay, there)
     except (KafkaError, KafkaException) as error:
         raise LogUnavailable(str(error)) from error
     if there:
         detected, missed = sum(at.detected for at in there.values()), sum(at.missed for at in there.values())
     else:  # Kafka lets go of a group that nobody was in for a week
         detected, missed = replays.counted(view, asked.replay_id)
-    return Progress(detected + missed, detected, missed, behind)
+    behind, since = sum(position.lag for position in beyond), oldest(beyond)
+    return Progress(detected + missed, detected, missed, behind, since)
 
 
-def _behind(settings: Settings, replay: Replay, there: dict[int, Reached]) -> int:
+def _beyond(settings: Settings, replay: Replay, there: dict[int, Reached]) -> list[Position]:
+    """Where it is on each partition, and since when what is beyond waits."""
     begins = dict(enumerate(replay.requested.begins))
-    consumer = Consumer(
-        {"bootstrap.servers": settings.kafka_bootstrap_servers, "group.id": "circles.look"}, logger=log
-    )
-    try:
-        behind = 0
-        for partition in consumer.list_topics(UPLOADED.name, timeout=WAIT_S).topics[UPLOADED.name].partitions:
-            low, high = consumer.get_watermark_offsets(
-                TopicPartition(UPLOADED.name, partition), timeout=WAIT_S
-            )
+    with closing(consumer(settings)) as log:
+        positions = []
+        for partition in log.list_topics(UPLOADED.name, timeout=WAIT_S).topics[UPLOADED.name].partitions:
+            low, high = log.get_watermark_offsets(TopicPartition(UPLOADED.name, partition), timeout=WAIT_S)
             at = there[partition].offset if partition in there else begins.get(partition, 0)
-            behind += max(0, high - max(low, at))
-        return behind
-    finally:
-        consumer.close()
+            positions.append(Position(UPLOADED.name, partition, low, high, at))
+        return dated(log, positions, DATED_S)

@@ -49,13 +49,15 @@ class Replay:
 class Progress:
     """Of the images that a replay is about: how many its version has looked at, and how many it could not.
 
-    behind: of one that follows, whose images are those it has come to, how many uploads the log has beyond.
+    behind: of one that follows, whose images are those it has come to, how many uploads the log has beyond;
+    waiting_since: when the oldest of these came, where Kafka says it.
     """
 
     images: int
     detected: int
     missed: int
     behind: int | None = None
+    waiting_since: datetime | None = None
 
     @property
     def left(self) -> int:

@@ -231,6 +231,21 @@ def test_partitions_that_are_added_are_folded(settings: Settings) -> None:
         wait_until(lambda: query(settings, "SELECT count(*) FROM lake.images") == [(2,)])
 
 
+def test_partitions_that_are_added_while_it_is_away_are_folded(settings: Settings) -> None:
+    with stages(settings, "materializer"):
+        produce(settings, UPLOADED, uploaded())
+        wait_until(lambda: query(settings, "SELECT count(*) FROM lake.images") == [(1,)])
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers})
+    added = NewPartitions(UPLOADED.name, settings.topic_partitions + 2)
+    for future in admin.create_partitions([added]).values():
+        future.result()
+    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers, "log_level": 0})
+    value = Codec().encode(uploaded())
+    wait_until(lambda: put(producer, value, partition=settings.topic_partitions + 1))
+    with stages(settings, "materializer"):
+        wait_until(lambda: query(settings, "SELECT count(*) FROM lake.images") == [(2,)])
+
+
 def put(producer: Producer, value: bytes, partition: int) -> bool:
     """Whether a message could be put there: a producer knows new partitions only after a while."""
     try:

@@ -7,6 +7,8 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
 from uuid import UUID
 
 import httpx
@@ -53,7 +55,8 @@ def found(settings: Settings, replay: ReplayRequested) -> tuple[Replay | None, P
 
 
 def is_at(settings: Settings, replay: ReplayRequested, progress: Progress) -> bool:
-    return found(settings, replay)[1] == progress
+    now = found(settings, replay)[1]
+    return now is not None and replace(now, waiting_since=None) == progress
 
 
 def rests(settings: Settings, replay: ReplayRequested) -> bool:
@@ -83,8 +86,11 @@ def test_it_takes_what_comes_and_rests_goes_on_and_ends_when_it_is_told(settings
         later = logged(settings, 6)
         time.sleep(LOOK_S)
         assert is_at(settings, replay, Progress(11, 10, 1, 6))
+        waiting = found(settings, replay)[1]
+        assert waiting and waiting.waiting_since
+        assert abs(waiting.waiting_since - later[0].uploaded_at) < timedelta(seconds=5)
         told(settings, replay, "running")
-        wait_until(lambda: is_at(settings, replay, Progress(17, 16, 1, 0)))
+        wait_until(lambda: found(settings, replay)[1] == Progress(17, 16, 1, 0, None))
         wait_until(lambda: len(query(settings, "FROM lake.detections")) == 16)
         rows = query(settings, "SELECT image_id, replay_id FROM lake.detections")
         assert sorted(rows) == sorted((event.image_id, replay.replay_id) for event in first + later)

@@ -117,7 +117,8 @@ def test_every_image_may_go_to_a_file(circles: Command, seen: list[Seen], tmp_pa
 
 def test_a_page_may_go_to_a_file(circles: Command, seen: list[Seen], tmp_path: Path) -> None:
     file = tmp_path / "report.html"
-    assert circles("circles:1", "circles:2", "--html", file, "--worst", 2).exit_code == 0
+    written = circles("circles:1", "circles:2", "--html", file, "--worst", 2)
+    assert (written.exit_code, written.stdout.endswith(f"it is in {file}\n")) == (0, True)
     text = file.read_text()
     counts = obvious(seen, "1", "2")["groups"]["all"]
     assert f"in {counts['images']} images; {counts['unchanged']} images are the same.</h1>" in text
