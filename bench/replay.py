@@ -2,7 +2,8 @@
 
 The images are 640 x 480 JPEGs in a folder, on the log already when a replay looks at them. The detector alone
 reads, decodes and detects the same files, in as many processes as the model server has workers. Live images
-are uploaded at half the rate of what the model server can do, and wait for their circles.
+are uploaded at half the rate of what all stages together can do on this machine, which is less than what the
+model server could, and wait for their circles.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ LIVE_S, WARM_S = float(os.environ.get("SECONDS", "30")), 5.0
 LIVE_ROUNDS = 4
 SHARE = 0.5
 CAPACITY_S = 5.0
+AT_ONCE = 16
 SLOWEST_S = 300.0
 WORKERS = int(os.environ.get("WORKERS", os.cpu_count() or 1))
 """Of the model server, and processes of the detector alone: fewer than cores leave the others to all else."""
@@ -89,12 +91,13 @@ def run(say: Say) -> list[Figure]:
             model = psutil.Process(pids["model"])
             url = f"{settings.model_server_url}/v2/models/circles/versions/{VERSION}/infer"
             limit = load(encoded(url, photographs), model, seconds=CAPACITY_S, connections=4 * WORKERS)
-        found = live(settings, files, photographs, SHARE * limit.requests_per_s, say)
+        capacity, found = live(settings, files, photographs, limit.requests_per_s, say)
     return [
         *(median(name, "images/s", each) for name, each in rates.items()),
         ratio(REPLAY, rates[REPLAY], rates[BARE], BARE),
         median("replayer's CPU", "ms an image", spent),
         median("the model server", "images/s", [limit.requests_per_s]),
+        median(f"uploads with their circles, {AT_ONCE} at once", "images/s", [capacity]),
         *_of_live(found),
     ]
 
@@ -124,11 +127,14 @@ def through_replay(
 
 
 def live(
-    settings: Settings, files: list[str], photographs: list[bytes], rate: float, say: Say
-) -> dict[str, list[Live]]:
-    """Live images at a rate, alone and while a replay of old ones runs."""
+    settings: Settings, files: list[str], photographs: list[bytes], model_rate: float, say: Say
+) -> tuple[float, dict[str, list[Live]]]:
+    """How many live images a second all stages can do, and SHARE of it alone and while a replay runs.
+
+    model_rate: images/s of the model server, as no replay is faster.
+    """
     say("images to be replayed meanwhile")
-    at_most = rate / SHARE * (WARM_S + LIVE_S + 15) * LIVE_ROUNDS
+    at_most = model_rate * (WARM_S + LIVE_S + 15) * LIVE_ROUNDS
     put(settings, files, photographs, int(at_most))
     _skip_what_is_there(settings)
     with (
@@ -136,8 +142,12 @@ def live(
         lake.connect(settings, read_only=True) as view,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        uploads = partial(_uploads, f"{settings.api_url}/images/", photographs, rate)
-        say(f"warming up with {rate:.0f} images/s")
+        url = f"{settings.api_url}/images/"
+        say("warming up")
+        for _ in range(2):
+            capacity = runner.run(_capacity(url, photographs))
+        uploads = partial(_uploads, url, photographs, rate := SHARE * capacity)
+        say(f"{capacity:.0f} images/s are the most; {rate:.0f} from here on")
         runner.run(uploads())
         replay, _ = request(settings, "circles", VERSION, by="bench")
         _told(settings, view, replay, "paused")
@@ -155,7 +165,7 @@ def live(
             time.sleep(2)
             return found
 
-        return interleaved(LIVE_ROUNDS, {ALONE: lambda: runner.run(uploads()), DURING: during}, say)
+        return capacity, interleaved(LIVE_ROUNDS, {ALONE: lambda: runner.run(uploads()), DURING: during}, say)
 
 
 @contextmanager
@@ -181,16 +191,37 @@ def put(settings: Settings, files: list[str], photographs: list[bytes], count: i
     return ids
 
 
+async def _capacity(url: str, photographs: list[bytes]) -> float:
+    """Uploads a second that are answered with their circles, AT_ONCE at once."""
+    done, until = 0, time.monotonic() + CAPACITY_S
+    async with aiohttp.ClientSession() as session:
+
+        async def one_after_the_other() -> None:
+            nonlocal done
+            while time.monotonic() < until:
+                async with session.post(url, data=_form(photographs[done % SCENES])) as answer:
+                    assert (await answer.json())["detection"], "an upload got no circles in time"
+                done += 1
+
+        began = time.monotonic()
+        await asyncio.gather(*(one_after_the_other() for _ in range(AT_ONCE)))
+        return done / (time.monotonic() - began)
+
+
+def _form(photograph: bytes) -> aiohttp.FormData:
+    form = aiohttp.FormData()
+    form.add_field("file", events.distinct(photograph), filename="a.jpg")
+    return form
+
+
 async def _uploads(url: str, photographs: list[bytes], rate: float) -> Live:
     """Upload evenly, whatever comes back."""
     found = Live()
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
 
         async def one(photograph: bytes, counts: bool) -> None:
-            form = aiohttp.FormData()
-            form.add_field("file", events.distinct(photograph), filename="a.jpg")
             began = time.perf_counter()
-            async with session.post(url, data=form) as answer:
+            async with session.post(url, data=_form(photograph)) as answer:
                 told = await answer.json()
             if counts:  # also what got no circles in time, which took at least so long
                 found.took_ms.append((time.perf_counter() - began) * 1000)
@@ -277,4 +308,4 @@ def _until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + SLOWEST_S
     while not condition():
         assert time.monotonic() < deadline, f"it did not come within {SLOWEST_S:.0f} s"
-        time.sleep(0.2)
+        time.sleep(1)  # a look at the view costs as much as three images

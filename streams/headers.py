@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from streams.records import Record, id_of
 
+BACKGROUND = ("priority", b"u=7")
+"""Of messages that nobody waits for, as RFC 9218 has it for requests: those of replays."""
+
 
 def cloud_event_headers(record: Record, traceparent: bytes | None = None) -> list[tuple[str, bytes]]:
     """CloudEvents attributes as Kafka headers (CloudEvents Kafka binding 1.0.2, binary mode)."""

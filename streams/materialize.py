@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +22,7 @@ from streams import hygiene, lake, partitions
 from streams.codec import Codec
 from streams.commit import View, Writer
 from streams.errors import InvalidRecord, StaleWriter
+from streams.headers import BACKGROUND
 from streams.ledger import Ledger, Offsets
 from streams.partitions import Share
 from streams.process import announce_ready, configure_logging, told_to_stop
@@ -30,6 +32,8 @@ from streams.views import Batch, Message
 
 MOST_BYTES = 32 * 1024 * 1024
 """In one batch, as what is fetched ahead allows: large messages would else fill the memory."""
+BACKGROUND_S = 1.0
+"""How long what replays find is gathered: a commit costs about the same whatever its size."""
 log = logging.getLogger("streams.materialize")
 _LATEST_S = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 _RECORDS = {topic.name: topic.records for topic in TOPICS}
@@ -87,7 +91,7 @@ def _fold_share(
         log.info("folding %d partitions of the log", len(offsets))
         announce_ready(settings)
         while not stop.is_set():
-            messages = collected(consumer, settings.fold_batch_size, writer)
+            messages = collected(consumer, settings.fold_batch_size, writer, BACKGROUND_S)
             behind = reached(messages)  # an error is told once: that another took this member's name, too
             if share.changed:
                 return  # who folds them next reads them again
@@ -97,19 +101,30 @@ def _fold_share(
                 partitions.tell(consumer, committed)
 
 
-def collected(consumer: Consumer, most: int, writer: Writer) -> list[KafkaMessage]:
-    """Messages, at most so many: none when idle for a while, else what comes until they can be written."""
+def collected(consumer: Consumer, most: int, writer: Writer, background_s: float = 0) -> list[KafkaMessage]:
+    """Messages, at most so many: none when idle for a while, else what comes until they can be written.
+
+    background_s: how long those are gathered that nobody waits for, until one comes that is waited for.
+    """
     found = consumer.consume(1, 0.2)
     size = sum(map(len, found))
+    urgent, until = any(map(waited_for, found)), time.monotonic() + background_s
     while found and len(found) < most and size < MOST_BYTES:
         new = consumer.consume(most - len(found), 0)
         if not writer.free():
             new += consumer.consume(max(0, most - len(found) - len(new)), 0.002)
         elif not new:
-            break
+            if urgent or time.monotonic() >= until:
+                break
+            new = consumer.consume(1, 0.05)
+        urgent = urgent or any(map(waited_for, new))
         found += new
         size += sum(map(len, new))
     return found
+
+
+def waited_for(message: KafkaMessage) -> bool:
+    return BACKGROUND not in (message.headers() or ())
 
 
 def reached(messages: Sequence[KafkaMessage]) -> Offsets:

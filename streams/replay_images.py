@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListen
 from streams.codec import Codec
 from streams.errors import LogTruncated, RegistryUnavailable
 from streams.gate import Stopping
-from streams.headers import cloud_event_headers
+from streams.headers import BACKGROUND, cloud_event_headers
 from streams.live_view import LiveView
 from streams.model import DummyModel, KServeModel, Model
 from streams.outcome import Detector, detected
@@ -44,7 +44,8 @@ class Parts:
     async def send(self, topic: str, record: Record) -> None:
         """Return once all in-sync replicas have it. Raises KafkaError, RegistryUnavailable."""
         value = await asyncio.to_thread(self.codec.encode, record)
-        await self.producer.send_and_wait(topic, value, key_of(record), headers=cloud_event_headers(record))
+        headers = [*cloud_event_headers(record), BACKGROUND]
+        await self.producer.send_and_wait(topic, value, key_of(record), headers=headers)
 
     async def finish(self, replay: ReplayRequested, by: str) -> None:
         """Say that a replay is finished; the same event, whoever says it."""
