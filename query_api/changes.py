@@ -22,10 +22,10 @@ from query_api.filters import Text
 from query_api.patterns import OPAQUE
 from query_api.stopping import Stopping
 from query_api.view.changes import ALL, Change, Kind, Place, wanted
-from query_api.view.commits import Gone
 from query_api.view.history import History
 from query_api.view.reading import View
 from query_api.view.recent import Piece, Recent
+from query_api.view.rows import Gone
 
 HEARTBEAT_S = 15.0
 LASTS_S = 600.0

@@ -16,7 +16,7 @@ import pyarrow as pa
 from psycopg.sql import SQL, Identifier
 
 from query_api.errors import ViewUnavailable
-from query_api.view.commits import COLUMNS
+from query_api.view.rows import COLUMNS
 from streams import lake, lake_files, ledger
 from streams.settings import Settings
 from streams.statements import read_statements

@@ -1,7 +1,6 @@
 """What the fold commits, one commit after another: the rows that it adds, and how far that brings the view.
 
-A commit of the fold says in the catalog which files it made (streams/ledger.sql): reading these costs a
-tenth of what DuckLake's `table_insertions` takes, which is asked only for rows that are kept in the catalog.
+A commit of the fold says in the catalog which files it made (streams/ledger.sql).
 """
 
 from __future__ import annotations
@@ -18,40 +17,19 @@ import psycopg
 import pyarrow as pa
 from psycopg.sql import SQL, Identifier
 
+from query_api.view.rows import COLUMNS, TOLD, Gone, Rows
 from streams import lake
 from streams.settings import Settings
 from streams.statements import read_statements
 from streams.topics import ANNOTATED, UPLOADED
 
 STATEMENTS = read_statements("query_api", "view/commits.sql")
-COLUMNS = {
-    "images": (
-        "image_id, project_id, source_id, uri, sha256, content_type, width, height, size_bytes, captured_at,"
-        " uploaded_at, attributes"
-    ),
-    "detections": (
-        "image_id, project_id, model_name, model_version, circle_count, latency_ms, detected_at, replay_id"
-    ),
-    "objects": (
-        "image_id, object_id, model_name, model_version, x, y, radius, score, x_min, y_min, x_max, y_max"
-    ),
-    "failures": "dead_letter_id, image_id, project_id, stage, error, reason, failed_at",
-    "retries": "dead_letter_id, image_id",
-    "promotions": "model_name, model_version, log_offset",
-}
-"""What is followed of each table."""
-TOLD = ("images", "detections", "failures")
-"""Tables whose rows are told of one by one, so that each one's snapshot counts."""
 MOST_COMMITS = 64
 """Read at once: the bound on memory when there is much to catch up with."""
 _INSERTED = re.compile(r"(inserted_into_table|inlined_insert):(\d+)")
 _HARMLESS = re.compile(r"(merge_adjacent|inline_flush|created_(table|schema)|flushed_inlined)\b.*")
 Position = Mapping[int, int]
 """An offset by partition, of `images.uploaded` unless something else is said."""
-
-
-class Gone(Exception):
-    """The commits after a snapshot can no longer be followed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +76,9 @@ class Commits:
         view: duckdb.DuckDBPyConnection,
     ) -> None:
         self.generation = generation
-        self._catalog, self._view, self._place = catalog, view, lake.place(settings, generation)
+        self._catalog, self._place = catalog, lake.place(settings, generation)
         self._tables = dict(catalog.execute(self._of("tables")).fetchall())
+        self._rows = Rows(generation, catalog, view)
 
     def standing(self, after: int) -> Standing:
         """The catalog now, with at most MOST_COMMITS commits after a snapshot. Raises psycopg.Error."""
@@ -121,7 +100,7 @@ class Commits:
     def outcomes(self, standing: Standing, since: datetime) -> Delta:
         """The detections and failures since a time that the newest snapshot has. Raises duckdb.Error."""
         found = {
-            table: self._read(
+            table: self._rows.read(
                 f"SELECT {COLUMNS[table]} FROM lake.{table} AT (VERSION => {standing.snapshot:d})"  # noqa: S608
                 f" WHERE {at} >= $since",
                 {"since": since},
@@ -148,71 +127,39 @@ class Commits:
         commits = standing.commits if messages is None else _of_at_most(standing.commits, messages)
         until = commits[-1][0] if commits else after
         files: dict[str, dict[str, int]] = {}
-        kept_in_catalog: set[str] = set()
+        kept, elsewhere = set[str](), set[str]()
         for number, changes, said in commits:
             folded = {**folded, **_moved(said)}
             made = _by_table(said)
-            for table in self._changed(changes):
-                if table in made:
+            for kind, table in self._changed(changes):
+                if kind == "inlined_insert":
+                    kept.add(table)
+                elif table in made:
                     paths = (f"{self._place}/{path}" for path in made[table])
                     files.setdefault(table, {}).update(dict.fromkeys(paths, number))
                 else:
-                    kept_in_catalog.add(table)
+                    elsewhere.add(table)
         # Offsets move without a commit, too, where there were no rows.
         folded = standing.folded if until == standing.snapshot else folded
         found = {}
-        for table in set(tables) & (files.keys() | kept_in_catalog):
-            if table in kept_in_catalog:
-                rows = self._kept(table, after + 1, until)
-            else:
-                rows = self._written(table, files[table], after + 1, until)
+        for table in set(tables) & (files.keys() | kept | elsewhere):
+            its = None if table in elsewhere else files.get(table, {})
+            rows = self._rows.added(table, its, table in kept, after + 1, until)
             if rows.num_rows:
                 found[table] = rows
         snapshots = {table: found[table]["snapshot"].to_pylist() for table in TOLD if table in found}
         found = {name: rows.drop_columns("snapshot") for name, rows in found.items()}
         return Delta(until, folded, found, snapshots)
 
-    def _changed(self, changes: str) -> set[str]:
-        """The tables that got rows. Raises Gone for a change that is no addition."""
+    def _changed(self, changes: str) -> set[tuple[str, str]]:
+        """How which tables got rows. Raises Gone for a change that is no addition."""
         tables = set()
         for change in changes.split(",") if changes else ():
             if match := _INSERTED.fullmatch(change):
-                tables.add(self._tables[int(match[2])])
+                tables.add((match[1], self._tables[int(match[2])]))
             elif not _HARMLESS.fullmatch(change):
                 raise Gone(f"the lake was changed by {change}")
         return tables
-
-    def _written(self, table: str, files: Mapping[str, int], first: int, last: int) -> pa.Table:
-        """The rows of files, each with the snapshot that it is of."""
-        try:
-            if len(files) == 1 or table not in TOLD:
-                source, named = f"{next(iter(files.values())):d}", "read_parquet($files)"
-            else:
-                source, named = "filename", "read_parquet($files, filename = true)"
-            query = f"SELECT {COLUMNS[table]}, {source} AS snapshot FROM {named}"  # noqa: S608 our names
-            rows = self._read(query, {"files": list(files)})
-            if source != "filename":
-                return rows
-        except duckdb.IOException:
-            # Merged with others and deleted since. DuckLake knows which row came when, but takes longer.
-            return self._kept(table, first, last)
-        paths = rows["snapshot"].combine_chunks().dictionary_encode()
-        numbers = pa.array([files[path] for path in paths.dictionary.to_pylist()], pa.int64())
-        of_rows = numbers.take(paths.indices)
-        return rows.set_column(rows.schema.get_field_index("snapshot"), "snapshot", of_rows)
-
-    def _kept(self, table: str, first: int, last: int) -> pa.Table:
-        """The rows that snapshots added. Raises Gone."""
-        # Nothing is ever deleted, so that all changes are rows that were added.
-        kind, number = ("changes", "snapshot_id") if table in TOLD else ("insertions", f"{last:d}")
-        source = f"lake.table_{kind}('{table}', {first:d}, {last:d})"
-        try:
-            return self._read(f"SELECT {COLUMNS[table]}, {number} AS snapshot FROM {source}", {})  # noqa: S608
-        except (duckdb.IOException, duckdb.InvalidInputException) as error:
-            raise Gone(str(error).partition("\n")[0]) from error  # a snapshot has expired
-
-    def _read(self, query: str, parameters: Mapping[str, Any]) -> pa.Table:
-        return self._view.execute(query, parameters).to_arrow_table()
 
     def _of(self, statement: str) -> Any:
         return SQL(STATEMENTS[statement]).format(generation=Identifier(self.generation))

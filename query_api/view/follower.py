@@ -18,10 +18,11 @@ from typing import Any
 import duckdb
 import psycopg
 
-from query_api.view.commits import Commits, Delta, Gone, Standing
+from query_api.view.commits import Commits, Delta, Standing
 from query_api.view.newest import ids
 from query_api.view.reading import View
 from query_api.view.recent import Recent
+from query_api.view.rows import Gone
 from query_api.view.waiting import At, Waiting
 from query_api.view.window import Window
 from streams import lake

@@ -10,8 +10,9 @@ import duckdb
 import psycopg
 
 from query_api.errors import ViewUnavailable
-from query_api.view.commits import TOLD, Commits, Gone
+from query_api.view.commits import Commits
 from query_api.view.recent import Piece
+from query_api.view.rows import TOLD, Gone
 from streams import lake
 from streams.errors import LakeRefused
 from streams.settings import Settings

@@ -11,9 +11,10 @@ from collections import deque
 from uuid import UUID
 
 from query_api.view.changes import Change, Of, changes, unnamed
-from query_api.view.commits import TOLD, Delta
+from query_api.view.commits import Delta
 from query_api.view.questions import Question
 from query_api.view.reading import View
+from query_api.view.rows import TOLD
 
 KEPT = 20_000
 """Most changes in memory."""

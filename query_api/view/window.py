@@ -15,9 +15,10 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from query_api.view.commits import Delta, Gone, Position
+from query_api.view.commits import Delta, Position
 from query_api.view.newest import Newest, best_first, ids, micros_of
 from query_api.view.relations import of_lake
+from query_api.view.rows import Gone
 from query_api.view.served import Placed, Served, versions
 from query_api.view.times import STEP, Times
 from streams import lake

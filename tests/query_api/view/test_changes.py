@@ -13,8 +13,9 @@ import uuid_utils.compat as uuids
 
 from query_api.view import changes
 from query_api.view.changes import ALL, Change, Of, Place
-from query_api.view.commits import TOLD, Commits, Delta
+from query_api.view.commits import Commits, Delta
 from query_api.view.recent import Recent
+from query_api.view.rows import TOLD
 from streams import lake
 from streams.maintenance import maintenance
 from streams.settings import Settings

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 import uuid_utils.compat as uuids
 
-from query_api.view.commits import Gone
 from query_api.view.relations import of_lake
+from query_api.view.rows import Gone
 from query_api.view.window import Window
 from streams import lake
 from streams.circles import object_ids
