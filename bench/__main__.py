@@ -12,6 +12,7 @@ from rich.console import Console
 
 from bench import (
     backlog,
+    beside,
     comparing,
     detect,
     fold,
@@ -51,6 +52,7 @@ BENCHMARKS: dict[str, Callable[[Say], list[Figure]]] = {
     "rebuild": rebuild.run,
     "compare": comparing.run,
     "replay": replay.run,
+    "beside": beside.run,
 }
 
 

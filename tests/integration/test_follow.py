@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Message, Producer, TopicPartition
 
 from streams import lake, partitions
 from streams.codec import Codec
 from streams.commit import View, Writer
 from streams.errors import LogTruncated
 from streams.follow import Follower
+from streams.headers import BACKGROUND
 from streams.ledger import Offsets
+from streams.materialize import collected
 from streams.settings import Settings
 from streams.topics import UPLOADED
 from tests.integration.flow import ledger, query, uploaded
@@ -49,6 +52,49 @@ def follower(settings: Settings, batch_size: int = 5) -> Iterator[Follower]:
         stored.made_from(partitions.topic_ids(settings), partitions.counted(consumer))
         with Writer(View(view, stored, shared=False), offsets, 0) as writer:
             yield Follower(consumer, writer, Codec(), offsets, batch_size)
+
+
+def test_what_nobody_waits_for_is_gathered_until_something_else_comes(settings: Settings) -> None:
+    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers, "log_level": 0})
+    value = Codec().encode(uploaded())
+
+    def put(*headers: tuple[str, bytes]) -> None:
+        producer.produce(UPLOADED.name, value, partition=0, headers=list(headers))
+        assert producer.flush(20) == 0
+
+    def put_both() -> None:
+        put(BACKGROUND)
+        put()
+
+    with (
+        ledger(settings) as offsets,
+        partitions.consumer(settings, group_id="test") as consumer,
+        lake.connect(settings, read_only=False) as view,
+        Writer(View(view, offsets, shared=False), {}, 0) as writer,
+    ):
+        consumer.assign([TopicPartition(*AT, 0)])
+        put()
+        assert [m.offset() for m in wait_for(lambda: collected(consumer, 10, writer, 60))] == [0]
+        put(BACKGROUND)
+        sending = threading.Timer(0.5, put_both)
+        sending.start()
+        together = wait_for(lambda: collected(consumer, 10, writer, 60))
+        sending.join()
+        assert [m.offset() for m in together] == [1, 2, 3]
+        put(BACKGROUND)
+        began = time.monotonic()
+        assert [m.offset() for m in wait_for(lambda: collected(consumer, 10, writer, 0.3))] == [4]
+        assert time.monotonic() > began + 0.3
+        put(BACKGROUND)
+        put(BACKGROUND)
+        assert [m.offset() for m in wait_for(lambda: collected(consumer, 2, writer, 60))] == [5, 6]
+
+
+def wait_for(look: Callable[[], list[Message]]) -> list[Message]:
+    """What comes first."""
+    while not (found := look()):
+        pass
+    return found
 
 
 def stored(settings: Settings) -> Offsets:
