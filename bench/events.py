@@ -16,7 +16,7 @@ from detector.scenes import render
 from streams.circles import CIRCLE, Circles
 from streams.codec import Codec
 from streams.records import CirclesDetected, ImageUploaded
-from streams.views import Batch
+from streams.views import Batch, detected_keys
 
 CIRCLES = 10
 
@@ -72,7 +72,7 @@ def encoded(count: int) -> Iterator[tuple[bytes, bytes]]:
 def batch(count: int) -> Batch:
     """Detections as the fold takes them."""
     found, _ = Codec().detections([value for _, value in encoded(count)])
-    return Batch([], found, np.zeros(count, np.int64))
+    return Batch([], found, list(detected_keys(found)), np.zeros(count, np.int64))
 
 
 def uploaded(image_id: uuid.UUID, uri: str, data: bytes) -> ImageUploaded:

@@ -16,6 +16,20 @@ from rich.console import Console
 from rich.table import Table
 
 CAMERA_FRAMES = 6
+BY_EYE = "segmented, checked by eye"
+COINS = np.array(
+    [
+        [44.2, 54.4, 20.7], [100.2, 56.1, 18.7], [155.2, 50.8, 22.9], [215.2, 51.1, 22.7],
+        [276.2, 52.4, 19.6], [334.7, 43.5, 28.8], [44.7, 124.2, 20.2], [102.3, 125.6, 18.8],
+        [153.5, 127.2, 18.5], [205.3, 123.7, 19.6], [270.6, 118.8, 24.7], [336.2, 124.5, 19.3],
+        [43.7, 197.4, 18.8], [101.7, 195.6, 21.6], [154.1, 197.7, 19.1], [212.4, 193.1, 23.5],
+        [273.4, 193.3, 21.6], [347.1, 186.6, 31.6], [45.9, 259.8, 27.9], [113.9, 265.5, 21.2],
+        [172.3, 261.2, 27.3], [244.0, 263.3, 23.7], [300.6, 263.2, 25.1], [358.2, 267.9, 21.7],
+    ]
+)  # fmt: skip
+"""x, y and radius of the coins in scikit-image's photograph: circles of the area that its watershed gives
+each of them, looked at.
+"""
 BEFORE, AFTER = "1", "2"
 """The version of the model that the demo begins with, and the one that it says how to try."""
 
@@ -31,6 +45,7 @@ class Sample:
     png: bytes
     circles: int | None
     truth: NDArray[np.float64] | None = None
+    annotator: str = ""
 
 
 def samples(camera_seed: int) -> Iterator[Sample]:
@@ -43,19 +58,32 @@ def samples(camera_seed: int) -> Iterator[Sample]:
     from detector.scenes import render
 
     photograph = Image.fromarray(coins())
-    yield Sample("coins.png", "photographs", _png(photograph), 24)
+    yield Sample("coins.png", "photographs", _png(photograph), len(COINS), COINS, BY_EYE)
     width, height = photograph.size
     left, right = photograph.crop((0, 0, width // 2, height)), photograph.crop((width // 2, 0, width, height))
     yield Sample("coins, left half", "photographs", _png(left), None)
     yield Sample("coins, right half", "photographs", _png(right), None)
     for degrees in (15, 90):
         turned = photograph.rotate(degrees, Image.Resampling.BICUBIC, expand=True)
-        yield Sample(f"coins, turned {degrees}°", "photographs", _png(turned), 24)
+        truth = turned_by(degrees, COINS, photograph.size, turned.size)
+        name = f"coins, turned {degrees}°"
+        yield Sample(name, "photographs", _png(turned), len(truth), truth, BY_EYE)
     for frame in range(CAMERA_FRAMES):
         scene = render(camera_seed + frame)
         truth = np.stack([scene.circles[name] for name in ("x", "y", "radius")], axis=1)
         png = _png(Image.fromarray(scene.image))
-        yield Sample(f"camera, frame {frame + 1}", "camera", png, len(truth), truth)
+        yield Sample(f"camera, frame {frame + 1}", "camera", png, len(truth), truth, "renderer")
+
+
+def turned_by(
+    degrees: float, circles: NDArray[np.float64], size: tuple[int, int], turned: tuple[int, int]
+) -> NDArray[np.float64]:
+    """Circles of a picture of some size as they are once it is turned counterclockwise around its middle."""
+    angle = np.radians(degrees)
+    across, down = (circles[:, :2] + 0.5 - np.array(size) / 2).T  # pixels' middles are whole
+    x = np.cos(angle) * across + np.sin(angle) * down
+    y = np.cos(angle) * down - np.sin(angle) * across
+    return np.column_stack([np.column_stack([x, y]) + np.array(turned) / 2 - 0.5, circles[:, 2]])
 
 
 def show(api_url: str, console: Console, key: str = "") -> None:
@@ -80,7 +108,7 @@ def show(api_url: str, console: Console, key: str = "") -> None:
             image_id, found, took, position = _upload(client, sample)
             first = first or image_id
             if sample.truth is not None:
-                _annotate(client, image_id, position, sample.truth)
+                _annotate(client, image_id, position, sample.truth, sample.annotator)
             expected = "" if sample.circles is None else str(sample.circles)
             table.add_row(sample.name, found, expected, took)
     console.print(table)
@@ -115,11 +143,13 @@ def _upload(client: httpx.Client, sample: Sample) -> tuple[str, str, str, str | 
     return body["image_id"], str(detection["count"]), took, position
 
 
-def _annotate(client: httpx.Client, image_id: str, position: str | None, truth: NDArray[np.float64]) -> None:
+def _annotate(
+    client: httpx.Client, image_id: str, position: str | None, truth: NDArray[np.float64], annotator: str
+) -> None:
     """Say what is in an image, so that versions can be judged on it."""
     seen = {"after": position} if position else {}
     circles = [dict(zip(("x", "y", "radius"), circle, strict=True)) for circle in truth.tolist()]
-    drawn = {"annotator": "renderer", "circles": circles}
+    drawn = {"annotator": annotator, "circles": circles}
     client.put(f"/images/{image_id}/annotations", params=seen, json=drawn).raise_for_status()
 
 

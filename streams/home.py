@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from streams.errors import InvalidRecord
 from streams.records import subject
 from streams.topics import DETECTED
-from streams.views import Batch, Keys, detected, keys_of
+from streams.views import Batch, Keys, keys_of
 
 _SEED, _M = np.uint32(0x9747B28C), np.uint32(0x5BD1E995)
 _HEX = np.array([list(f"{byte:02x}".encode()) for byte in range(256)], np.uint8)
@@ -32,7 +32,7 @@ def strays(batch: Batch, partitions: Mapping[str, int]) -> Keys:
     came = np.array([m.partition for m in messages], np.int64)
     found = keys_of(compress(messages, home(np.frombuffer(b"".join(ids), "V16"), of) != came))
     away = home(batch.detections.image_id, partitions[DETECTED.name]) != batch.detected_in
-    found.detections.update(compress(detected(batch.detections), away))
+    found.detections.update(compress(batch.detected, away))
     return found
 
 

@@ -28,7 +28,7 @@ from streams.partitions import Share
 from streams.process import announce_ready, configure_logging, told_to_stop
 from streams.settings import Settings
 from streams.topics import DETECTED, TOPICS
-from streams.views import Batch, Message
+from streams.views import Batch, Message, detected_keys
 
 MOST_BYTES = 32 * 1024 * 1024
 """In one batch, as what is fetched ahead allows: large messages would else fill the memory."""
@@ -140,7 +140,7 @@ def decoded(messages: Sequence[KafkaMessage], codec: Codec) -> Batch:
     detections, wrong = codec.detections([message.value() for message in detected])
     detected_in = np.array([m.partition() for i, m in enumerate(detected) if i not in wrong], np.int64)
     others += [placed(detected[i], error) for i, error in wrong.items()]
-    return Batch(others, detections, detected_in)
+    return Batch(others, detections, list(detected_keys(detections)), detected_in)
 
 
 def record(message: KafkaMessage, codec: Codec) -> Any:

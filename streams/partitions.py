@@ -36,6 +36,8 @@ def consumer(settings: Settings, **more: object) -> Iterator[Consumer]:
             "topic.metadata.refresh.interval.ms": 10_000,  # so soon are added partitions shared out
             "enable.auto.commit": False,
             "auto.offset.reset": "error",  # never jump over messages in silence
+            # The first fetch after partitions were given may be of empty ones alone: others wait for it.
+            "fetch.wait.max.ms": 100,
             "fetch.queue.backoff.ms": 5,  # its default of 1000 stalls the fold
             "queued.max.messages.kbytes": 16_384,  # half a second's; four times as many took 100 MB more
             "fetch.message.max.bytes": 8_388_608,

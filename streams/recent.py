@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Set
-from heapq import heapify, heappop, heappush
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -14,8 +13,9 @@ from streams import lake
 from streams.kept import BY_TABLE
 from streams.views import Detected, Keys
 
-MOST = 100_000
-"""Keys of a table that are kept in memory."""
+MOST = 150_000
+"""Keys of a table in memory, and SLACK times as many more before the oldest are let go together."""
+SLACK = 0.2
 
 Key = TypeVar("Key", UUID, Detected)
 Value = TypeVar("Value")
@@ -28,9 +28,8 @@ class Window(Generic[Key, Value]):
         """keys: the newest of the table, all of them where they are fewer than `most`."""
         self._keys: dict[Key, Value] = dict(keys)
         self._most = most
-        # A heap: the oldest is first.
-        self._by_age: list[tuple[bytes, Key]] = [(_image_id(key), key) for key in self._keys]
-        heapify(self._by_age)
+        self._by_age: list[tuple[bytes, Key]] = sorted((_image_id(key), key) for key in self._keys)
+        """The oldest first, and behind them those that came since the oldest were let go."""
         self.floor: bytes = self._by_age[0][0] if len(self._keys) >= most else b""
 
     def __len__(self) -> int:
@@ -48,10 +47,14 @@ class Window(Generic[Key, Value]):
             image_id = _image_id(key)
             if image_id > self.floor and key not in self._keys:
                 self._keys[key] = value
-                heappush(self._by_age, (image_id, key))
-        while len(self._keys) > self._most:  # one by one: all at once held a commit up for half a second
-            self.floor, oldest = heappop(self._by_age)
-            del self._keys[oldest]
+                self._by_age.append((image_id, key))
+        if len(self._keys) > (1 + SLACK) * self._most:
+            self._by_age.sort()  # mostly it is: that takes a tenth of a heap's time
+            gone = self._by_age[: -self._most]
+            del self._by_age[: -self._most]
+            self.floor = gone[-1][0]
+            for _, key in gone:
+                del self._keys[key]
 
 
 class Recent:

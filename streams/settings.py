@@ -75,7 +75,7 @@ class Settings(BaseSettings):
     model_concurrency: int = Field(4, ge=1, le=256, description="model calls under way at once in a worker")
     detect_batch_size: int = Field(32, ge=1, le=64, description="most events a worker takes at once")
 
-    fold_batch_size: int = Field(10_000, ge=1, description="most events in one commit of the view")
+    fold_batch_size: int = Field(20_000, ge=1, description="most events in one commit of the view")
     fold_linger_s: float = Field(
         0.05, ge=0, description="least time between commits: freshness against files"
     )

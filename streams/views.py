@@ -54,10 +54,13 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a part of the log says: n detections with their partitions, (n,), and all other messages."""
+    """What a part of the log says: n detections with their keys and their partitions, (n,), and all other
+    messages.
+    """
 
     messages: Sequence[Message]
     detections: Detections
+    detected: Sequence[Detected]
     detected_in: NDArray[np.int64]
 
 
@@ -113,7 +116,7 @@ def fold(known: Keys, batch: Batch) -> Rows:
             raise TypeError("a detection comes in the batch's columns, not as a message")
         elif _first(seen.kept.setdefault(KEPT[type(record)].table, set()), id_of(record)):
             kept.append((message, record))
-    new = np.array([_first(seen.detections, key) for key in detected(batch.detections)], bool)
+    new = np.array([_first(seen.detections, key) for key in batch.detected], bool)
     tables = {
         "images": image_rows(images),
         "detections": detection_rows(batch.detections).filter(new),
@@ -127,7 +130,7 @@ def fold(known: Keys, batch: Batch) -> Rows:
 def keys(batch: Batch) -> Keys:
     """The keys of all rows that a batch might add."""
     found = keys_of(batch.messages)
-    found.detections.update(detected(batch.detections))
+    found.detections.update(batch.detected)
     return found
 
 
@@ -149,7 +152,7 @@ def keys_of(messages: Iterable[Message]) -> Keys:
     return found
 
 
-def detected(detections: Detections) -> Iterator[Detected]:
+def detected_keys(detections: Detections) -> Iterator[Detected]:
     """The key of each detection."""
     names, versions = shared(detections.model_name), shared(detections.model_version)
     return zip(detections.image_id.tolist(), names, versions, strict=True)

@@ -23,7 +23,7 @@ from streams.reevaluation import (
     not_replayed_id,
 )
 from streams.topics import UPLOADED, Topic, topic_of
-from streams.views import Batch, Message
+from streams.views import Batch, Message, detected_keys
 
 IMAGE_ID = UUID("01939f3e-8a00-7c3f-9d52-6f1c0e8a4b21")
 CODEC = Codec()
@@ -178,7 +178,8 @@ def batch(log: Sequence[Message]) -> Batch:
     detections, wrong = CODEC.detections([CODEC.encode(record) for _, record in detected])
     assert not wrong
     others = [m for m in log if not isinstance(m.record, CirclesDetected)]
-    return Batch(others, detections, np.array([partition for partition, _ in detected], np.int64))
+    partitions = np.array([partition for partition, _ in detected], np.int64)
+    return Batch(others, detections, list(detected_keys(detections)), partitions)
 
 
 def values(record: Record) -> dict[str, Any]:
