@@ -21,7 +21,7 @@ from streams.topics import DETECTED
 
 SMALL, LARGE = 1_000_000, 100_000_000
 """Objects in the view."""
-EVENTS = 120_000
+EVENTS = 400_000
 ROUNDS = 8
 BLOCK = 500_000
 # As the fold would have left it: ids in the order of time.
