@@ -19,7 +19,7 @@ from streams.rebuild import building
 from streams.settings import Settings
 from streams.topics import DETECTED
 
-EVENTS = 400_000
+EVENTS = 1_000_000
 ROUNDS = 3
 SLOWEST_S = 600
 FOLD, REBUILD = "fold by the materializer", "rebuild, until level"
