@@ -16,6 +16,7 @@ import psycopg
 import uvloop
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from confluent_kafka import KafkaException
 
 from streams import lake, replays
 from streams.codec import Codec
@@ -33,7 +34,9 @@ from streams.topics import FAILED
 LOOK_S = 1.0
 """Between looks at the view for replays that were requested, paused or cancelled."""
 AGAIN_S = 2.0
-AWAY = (KafkaError, RegistryUnavailable, duckdb.Error, psycopg.Error, LakeRefused, OSError)
+AWAY = (
+    KafkaError, KafkaException, RegistryUnavailable, duckdb.Error, psycopg.Error, LakeRefused, OSError,
+)  # fmt: skip
 """What may be away for a while. Nothing is lost by it: what is left of a replay is asked for again."""
 log = logging.getLogger("streams.replay")
 
