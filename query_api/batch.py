@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from query_api.access.caller import calling
 from query_api.answers import json, read_from
 from query_api.errors import Problem
-from query_api.filters import Text
-from query_api.images import named
+from query_api.images import ModelAsked, named
 from query_api.limits import Pace, read_json
 from query_api.listing import model_of, named_object, objects_of
 from query_api.lookup import as_uuid
-from query_api.versions import MEANING, Looked, looked
+from query_api.versions import Looked, looked
 from query_api.view.questions import Question
 from query_api.view.reading import View
 from streams.settings import Settings
@@ -53,7 +52,7 @@ def routes(settings: Settings, view: View, moment: Callable[..., Any]) -> APIRou
     @router.post("/images/objects", openapi_extra=BODY)
     async def objects_of_images(
         request: Request,
-        model: Annotated[Text | None, Query(description=MEANING, examples=["circles:2"])] = None,
+        model: ModelAsked = None,
         at: int | None = Depends(moment),
     ) -> Response:
         """The circles of up to 500 images, best score first; `missing` lists ids that are not in the view."""

@@ -20,6 +20,7 @@ from query_api.lookup import Lookup, as_uuid
 from query_api.versions import MEANING, Looked, Which, circles_of, which
 from query_api.view.reading import View
 
+ModelAsked = Annotated[Text | None, Query(description=MEANING, examples=["circles:2"])]
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
@@ -30,7 +31,7 @@ def routes(lookup: Lookup, view: View, moment: Callable[..., Any]) -> APIRouter:
     async def objects(
         request: Request,
         image_id: str,
-        model: Annotated[Text | None, Query(description=MEANING, examples=["circles:2"])] = None,
+        model: ModelAsked = None,
         at: int | None = Depends(moment),
     ) -> Response:
         """The circles of an image, best score first; with `model=` those that another version found."""
@@ -56,7 +57,7 @@ def routes(lookup: Lookup, view: View, moment: Callable[..., Any]) -> APIRouter:
         request: Request,
         image_id: str,
         object_id: str,
-        model: Annotated[Text | None, Query(description=MEANING, examples=["all"])] = None,
+        model: ModelAsked = None,
         at: int | None = Depends(moment),
     ) -> Response:
         """One circle of an image; with `model=` also one that is not served."""
@@ -76,7 +77,7 @@ def routes(lookup: Lookup, view: View, moment: Callable[..., Any]) -> APIRouter:
     async def image(
         request: Request,
         image_id: str,
-        model: Annotated[Text | None, Query(description=MEANING, examples=["circles:2"])] = None,
+        model: ModelAsked = None,
         at: int | None = Depends(moment),
     ) -> Response:
         """One image: what was uploaded, whether it is pending, detected or failed and why, its circles."""

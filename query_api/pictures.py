@@ -14,10 +14,9 @@ from detector.errors import InvalidImage
 from query_api import drawing
 from query_api.answers import known, wanted
 from query_api.errors import Problem
-from query_api.filters import Text
-from query_api.images import named
+from query_api.images import ModelAsked, named
 from query_api.lookup import Lookup
-from query_api.versions import MEANING, circles_of
+from query_api.versions import circles_of
 from query_api.view.newest import Circle
 from streams.errors import ObjectUnreadable
 from streams.settings import Settings
@@ -61,7 +60,7 @@ def routes(settings: Settings, store: Store, lookup: Lookup, moment: Callable[..
         request: Request,
         image_id: str,
         size: Sized = None,
-        model: Annotated[Text | None, Query(description=MEANING, examples=["circles:2"])] = None,
+        model: ModelAsked = None,
         at: int | None = Depends(moment),
     ) -> Response:
         """The picture with its circles, as JPEG or, where Accept prefers it, WebP."""

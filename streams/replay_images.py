@@ -41,10 +41,10 @@ class Parts:
     producer: AIOKafkaProducer
     store: Store
 
-    async def send(self, topic: str, record: Record) -> None:
-        """Return once all in-sync replicas have it. Raises KafkaError, RegistryUnavailable."""
+    async def send(self, topic: str, record: Record, *more: tuple[str, bytes]) -> None:
+        """Return once all in-sync replicas have it. more: headers. Raises KafkaError, RegistryUnavailable."""
         value = await asyncio.to_thread(self.codec.encode, record)
-        headers = [*cloud_event_headers(record), BACKGROUND]
+        headers = [*cloud_event_headers(record), *more]
         await self.producer.send_and_wait(topic, value, key_of(record), headers=headers)
 
     async def finish(self, replay: ReplayRequested, by: str) -> None:
@@ -97,9 +97,9 @@ class Images:
                 source_offset=offset,
                 failed_at=datetime.now(UTC),
             )
-            await self.parts.send(REPLAYS.name, missed)
+            await self.parts.send(REPLAYS.name, missed, BACKGROUND)
             return False
-        await self.parts.send(DETECTED.name, found)
+        await self.parts.send(DETECTED.name, found, BACKGROUND)
         return True
 
 

@@ -1,6 +1,6 @@
 """The rows that commits added, read where they lie: in files, or in the catalog, where small ones leave them.
 
-DuckLake's own functions know wherever rows are now, and take ten times as long for the few of a commit.
+DuckLake's own functions know wherever rows are now, and take seven times as long for the few of a commit.
 """
 
 from __future__ import annotations

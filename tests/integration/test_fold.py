@@ -220,30 +220,49 @@ def test_a_topic_that_was_made_anew_is_refused_by_name(settings: Settings, fresh
 def test_partitions_that_are_added_are_folded(settings: Settings) -> None:
     with stages(settings, "materializer"):
         produce(settings, UPLOADED, uploaded())
-        wait_until(lambda: query(settings, "SELECT count(*) FROM lake.images") == [(1,)])
-        admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers})
-        added = NewPartitions(UPLOADED.name, settings.topic_partitions + 2)
-        for future in admin.create_partitions([added]).values():
-            future.result()
-        producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers, "log_level": 0})
-        value = Codec().encode(uploaded())
-        wait_until(lambda: put(producer, value, partition=settings.topic_partitions + 1))
-        wait_until(lambda: query(settings, "SELECT count(*) FROM lake.images") == [(2,)])
+        wait_until(lambda: images_of(settings) == 1)
+        put_on_an_added_partition(settings)
+        wait_until(lambda: images_of(settings) == 2)
 
 
 def test_partitions_that_are_added_while_it_is_away_are_folded(settings: Settings) -> None:
     with stages(settings, "materializer"):
         produce(settings, UPLOADED, uploaded())
-        wait_until(lambda: query(settings, "SELECT count(*) FROM lake.images") == [(1,)])
-    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers})
+        wait_until(lambda: images_of(settings) == 1)
+    put_on_an_added_partition(settings)
+    with stages(settings, "materializer"):
+        wait_until(lambda: images_of(settings) == 2)
+
+
+def test_partitions_that_are_gone_as_topics_were_made_anew_are_passed_over(fresh: Fresh) -> None:
+    more = fresh()
+    with stages(more, "materializer"):
+        put_on_an_added_partition(more)
+        wait_until(lambda: images_of(more) == 1)
+    fewer = fresh()
+    with stages(fewer, "materializer"):  # which Kafka gives all that it had
+        produce(fewer, UPLOADED, *(uploaded() for _ in range(40)))
+        wait_until(lambda: images_of(fewer) == 40)
+
+
+def images_of(settings: Settings) -> int:
+    """How many images the view has."""
+    ((count,),) = query(settings, "SELECT count(*) FROM lake.images")
+    return int(count)
+
+
+def put_on_an_added_partition(settings: Settings) -> None:
+    """Make two more partitions for uploads, and put a message on the last one."""
+    servers: dict[str, str | int | float | bool] = {
+        "bootstrap.servers": settings.kafka_bootstrap_servers,
+        "log_level": 0,
+    }
     added = NewPartitions(UPLOADED.name, settings.topic_partitions + 2)
+    admin = AdminClient(servers)  # which has to live until its futures are done
     for future in admin.create_partitions([added]).values():
         future.result()
-    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers, "log_level": 0})
-    value = Codec().encode(uploaded())
+    producer, value = Producer(servers), Codec().encode(uploaded())
     wait_until(lambda: put(producer, value, partition=settings.topic_partitions + 1))
-    with stages(settings, "materializer"):
-        wait_until(lambda: query(settings, "SELECT count(*) FROM lake.images") == [(2,)])
 
 
 def put(producer: Producer, value: bytes, partition: int) -> bool:
