@@ -114,7 +114,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(batch.routes(settings, view, moment))
     app.include_router(pictures.routes(settings, store, lookup, moment))
     app.include_router(ground_truth.routes(settings, lookup, view, writing, seal, turns, passed, moment))
-    app.include_router(sql.routes(settings, view, asking))
+    app.include_router(sql.routes(settings, view, asking, passed))
     app.include_router(changes.routes(view, recent, history, seal, stopping, settings.streams_at_once))
     seldom = LiveView(settings)
     app.include_router(replays.routes(settings, seldom, stopping))

@@ -1,8 +1,8 @@
-"""What both protocols of KServe have in common for a client: one image goes out, circles come back."""
+"""What both protocols of KServe have in common for a client: images go out, the circles of each come back."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -27,7 +27,7 @@ class Request(NamedTuple):
 
 
 class Said(NamedTuple):
-    """The circles of an answer, best first, and the model's version where the answer has it."""
+    """The circles of an image, best first, and the model's version where the answer has it."""
 
     circles: Circles
     version: str
@@ -37,15 +37,15 @@ class Said(NamedTuple):
 class Protocol:
     """How to ask and how to read what comes.
 
-    Paths come after `/{name}/models/{model}[/versions/{version}]`. `read` takes a body and its
-    headers (any case of letters), and raises InvalidModelAnswer.
+    Paths come after `/{name}/models/{model}[/versions/{version}]`. `read` takes a body, its headers (any
+    case of letters) and how many images were asked about, and raises InvalidModelAnswer.
     """
 
     name: str
     ready_path: str
     predict_path: str
-    request: Callable[[bytes, Parameters], Request]
-    read: Callable[[bytes, Headers], Said]
+    request: Callable[[Sequence[bytes], Parameters], Request]
+    read: Callable[[bytes, Headers, int], list[Said]]
 
 
 def checked(circles: Circles) -> Circles:

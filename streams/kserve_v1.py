@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,15 +17,17 @@ from streams.errors import InvalidModelAnswer
 from streams.kserve import Headers, Parameters, Protocol, Request, Said, checked
 
 
-def request(image: bytes, parameters: Parameters) -> Request:
+def request(images: Sequence[bytes], parameters: Parameters) -> Request:
+    """About one image: what an answer about several looks like is left open."""
+    (image,) = images
     instance = {"image": {"b64": base64.b64encode(image).decode()}}
     content = orjson.dumps({"instances": [instance], "parameters": parameters})
     return Request(content, {"content-type": "application/json"})
 
 
-def read(body: bytes, headers: Headers) -> Said:
-    """A prediction for each circle; the version is in a header of our own server's."""
-    return Said(parse_predictions(body), headers.get("model-version", ""))
+def read(body: bytes, headers: Headers, _images: int) -> list[Said]:
+    """A prediction for each circle of the one image; the version is in a header of our own server's."""
+    return [Said(parse_predictions(body), headers.get("model-version", ""))]
 
 
 def parse_predictions(body: bytes) -> Circles:

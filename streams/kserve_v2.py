@@ -1,4 +1,4 @@
-"""The Open Inference Protocol (KServe V2) with its binary tensor data extension: image and circles as bytes.
+"""The Open Inference Protocol (KServe V2) with its binary tensor data extension: images and circles as bytes.
 
 A request's and an answer's body is JSON that describes tensors, then the tensors' bytes one after
 another; the header Inference-Header-Content-Length says where the JSON ends. Sources: KServe's
@@ -7,6 +7,7 @@ another; the header Inference-Header-Content-Length says where the JSON ends. So
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,52 +26,61 @@ COLUMNS = ("x", "y", "radius", "score", "x_min", "y_min", "x_max", "y_max", "maj
 Rows = NDArray[np.float32]
 """(n, 11): the columns above."""
 
+MOST_IMAGES = 64
+"""In a request, however many a server says it takes."""
 MOST_TENSORS = 100
 MOST_VERSION = 200
 """Characters."""
 
 
-def request(image: bytes, parameters: Parameters) -> Request:
-    """One image as the BYTES tensor `encoded` of shape [1]: the length in four bytes, then itself."""
+def request(images: Sequence[bytes], parameters: Parameters) -> Request:
+    """Images as the BYTES tensor `encoded` of shape [n]: of each its length in four bytes, then itself."""
     encoded = {
         "name": "encoded",
         "datatype": "BYTES",
-        "shape": [1],
-        "parameters": {"binary_data_size": 4 + len(image)},
+        "shape": [len(images)],
+        "parameters": {"binary_data_size": 4 * len(images) + sum(map(len, images))},
     }
     head = orjson.dumps({"inputs": [encoded], "parameters": {**parameters, "binary_data_output": True}})
-    content = b"".join((head, len(image).to_bytes(4, "little"), image))
+    elements = (part for image in images for part in (len(image).to_bytes(4, "little"), image))
+    content = b"".join((head, *elements))
     return Request(content, {"content-type": "application/octet-stream", JSON_LENGTH: str(len(head))})
 
 
-def is_spoken(metadata: bytes) -> bool:
-    """Whether a model's metadata lists the tensors that are sent and read here."""
+def images_at_once(metadata: bytes) -> int:
+    """How many images a request may have, by a model's metadata; 0 where it has not the tensors of here."""
     try:
         model = orjson.loads(metadata)
-        inputs = {(tensor["name"], tensor["datatype"]) for tensor in model["inputs"]}
+        inputs = {(tensor["name"], tensor["datatype"]): tensor.get("shape") for tensor in model["inputs"]}
         outputs = {(tensor["name"], tensor["datatype"]) for tensor in model["outputs"]}
-    except (ValueError, TypeError, KeyError):
-        return False
-    return ("encoded", "BYTES") in inputs and outputs >= {("circles", "FP32"), ("counts", "INT64")}
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return 0
+    if ("encoded", "BYTES") not in inputs or not outputs >= {("circles", "FP32"), ("counts", "INT64")}:
+        return 0
+    return MOST_IMAGES if inputs["encoded", "BYTES"] in ([-1], [-1, 1]) else 1
 
 
-def read(body: bytes, headers: Headers) -> Said:
-    """The circles of the one image asked about. Nothing of the body is used before its size is right."""
+def read(body: bytes, headers: Headers, images: int) -> list[Said]:
+    """The circles of each image asked about. Nothing of the body is used before its size is right."""
     said, data = split(body, headers.get(JSON_LENGTH))
     tensors = described(said, data)
-    rows = circle_rows(tensors.get("circles"))
+    rows = circle_rows(tensors.get("circles"), images)
     counts = tensors.get("counts")
-    if counts is None or counts[:2] != ("INT64", [1]) or len(counts.data) != 8:
-        raise InvalidModelAnswer("the answer has no counts, INT64 of shape [1]")
-    count = int.from_bytes(counts.data, "little", signed=True)
-    if count != len(rows):
-        raise InvalidModelAnswer(f"the answer has {len(rows)} circles and counts {count}")
+    if counts is None or counts[:2] != ("INT64", [images]) or len(counts.data) != 8 * images:
+        raise InvalidModelAnswer(f"the answer has no counts, INT64 of shape [{images}]")
+    each = np.frombuffer(counts.data, "<i8").tolist()
+    if sum(each) != len(rows) or min(each) < 0:
+        raise InvalidModelAnswer(f"the answer has {len(rows)} circles and counts {str(each)[1:-1]:.200}")
     if not np.isfinite(rows).all():
         raise InvalidModelAnswer("a number of the answer is not finite")
     version = said.get("model_version", "")
     if not isinstance(version, str) or len(version) > MOST_VERSION:
         raise InvalidModelAnswer(f"model_version is no short text: {version!r:.100}")
-    return Said(checked(as_circles(rows)), version)
+    ends = np.cumsum(each).tolist()
+    return [
+        Said(checked(as_circles(rows[end - count : end])), version)
+        for count, end in zip(each, ends, strict=True)
+    ]
 
 
 def split(body: bytes, json_length: str | None) -> tuple[dict[str, Any], memoryview]:
@@ -123,17 +133,18 @@ def described(said: dict[str, Any], data: memoryview) -> dict[str, Tensor]:
     return tensors
 
 
-def circle_rows(tensor: Tensor | None) -> Rows:
+def circle_rows(tensor: Tensor | None, images: int) -> Rows:
     """A view of the answer's bytes."""
+    most = images * MAX_CIRCLES
     match tensor:
         case Tensor("FP32", [int(rows), int(columns)], data) if type(rows) is int and type(columns) is int:
             pass
         case _:
             raise InvalidModelAnswer(f"the answer has no circles, FP32 of shape [n, {len(COLUMNS)}]")
-    if columns != len(COLUMNS) or not 0 <= rows <= MAX_CIRCLES or len(data) != rows * columns * 4:
+    if columns != len(COLUMNS) or not 0 <= rows <= most or len(data) != rows * columns * 4:
         raise InvalidModelAnswer(
             f"circles of shape [{rows}, {columns}] in {len(data)} bytes; there are {len(COLUMNS)}"
-            f" columns of 4 bytes and at most {MAX_CIRCLES} circles"
+            f" columns of 4 bytes and at most {most} circles"
         )
     return np.frombuffer(data, "<f4").reshape(rows, columns)
 

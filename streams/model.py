@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
@@ -85,6 +86,8 @@ class KServeModel:
         self._settings = settings
         self._set = {"v1": V1, "v2": V2}.get(settings.model_protocol)
         self._spoken = self._set
+        self.images_at_once = 1
+        """In a request, as the server said when it was last asked what it takes."""
         self._asking = asyncio.Lock()
         self._version, parameters = parted(settings.model_version)
         self._parameters: dict[str, Value] = {"label": settings.model_label, **parameters}
@@ -119,8 +122,14 @@ class KServeModel:
         return False
 
     async def detect(self, image: bytes) -> Answer:
-        """Find circles, within the total time of the settings, retries included.
+        """Find circles. Raises as `detect_each`."""
+        (answer,) = await self.detect_each([image])
+        return answer
 
+    async def detect_each(self, images: Sequence[bytes]) -> list[Answer]:
+        """Find the circles of each image, in one request where the server takes so many in one.
+
+        Within the total time of the settings, retries included; each answer's latency is that of them all.
         Raises ModelUnavailable when no answer came in time or the server cannot serve now, and
         InvalidModelAnswer when it answered anything that is not circles.
         """
@@ -136,27 +145,31 @@ class KServeModel:
                     wait_jitter=0.5,
                 ):
                     with attempt:
-                        said = await self._ask(image)
+                        found = await self._ask(images)
         except TimeoutError as error:
             raise ModelUnavailable(f"no answer within {self._settings.model_service_timeout:g} s") from error
         latency_ms = (asyncio.get_running_loop().time() - started) * 1000
-        version = self._settings.model_version or said.version or "unversioned"
-        return Answer(self._settings.model_name, version, latency_ms, said.circles)
+        name, version = self._settings.model_name, self._settings.model_version
+        return [
+            Answer(name, version or said.version or "unversioned", latency_ms, said.circles) for said in found
+        ]
 
-    async def _ask(self, image: bytes) -> kserve.Said:
+    async def _ask(self, images: Sequence[bytes]) -> list[kserve.Said]:
         try:
             protocol = await self._protocol()
-            return await self._predict(protocol, image)
+            most = self.images_at_once
+            parts = [images[at : at + most] for at in range(0, len(images), most)]
+            return [said for part in parts for said in await self._predict(protocol, part)]
         except ModelUnavailable:
             self._spoken = self._set  # what comes back may be another server
             raise
 
-    async def _predict(self, protocol: kserve.Protocol, image: bytes) -> kserve.Said:
-        request = protocol.request(image, self._parameters)
+    async def _predict(self, protocol: kserve.Protocol, images: Sequence[bytes]) -> list[kserve.Said]:
+        request = protocol.request(images, self._parameters)
         path = self._path(protocol) + protocol.predict_path
         status, body, headers = await self._exchange("POST", path, request.content, request.headers)
         if status == 200:
-            return protocol.read(body, headers)
+            return protocol.read(body, headers, len(images))
         said = f"the model server answered {status}: {body[:300].decode(errors='replace')}"
         if is_refusal(status, headers):
             raise ModelRefuses(said)
@@ -167,18 +180,21 @@ class KServeModel:
     async def _protocol(self) -> kserve.Protocol:
         async with self._asking:  # a batch begins with one question, not with one for each image
             if self._spoken is None:
-                self._spoken = V2 if await self._speaks_v2() else V1
+                by_v2 = await self._images_by_v2()
+                self.images_at_once = max(1, by_v2)
+                self._spoken = V2 if by_v2 else V1
             return self._spoken
 
-    async def _speaks_v2(self) -> bool:
+    async def _images_by_v2(self) -> int:
+        """How many a request may have in V2; 0 where the server does not speak it."""
         try:
             status, body, headers = await self._exchange("GET", self._path(V2))
         except InvalidModelAnswer:  # too long to be metadata
-            return False
+            return 0
         if status in CANNOT_NOW:
             kind = ModelRefuses if is_refusal(status, headers) else ModelUnavailable
             raise kind(f"the model server answered {status} when asked for the model's metadata")
-        return status == 200 and kserve_v2.is_spoken(body)
+        return kserve_v2.images_at_once(body) if status == 200 else 0
 
     def _path(self, protocol: kserve.Protocol) -> str:
         path = f"/{protocol.name}/models/{self._settings.model_name}"

@@ -50,9 +50,18 @@ def detected(
 class Detector:
     """Asks a model about images, waiting as long as the model or the store is away."""
 
-    def __init__(self, store: Store, model: Model, calls_at_once: int, stopping: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        model: Model,
+        calls_at_once: int,
+        stopping: Callable[[], bool],
+        alone: Model | None = None,
+    ) -> None:
+        """alone: whom to ask about an image that failed, where `model` asks about it with others."""
         self._store = store
         self._model = model
+        self._alone = alone or model
         self._calls = asyncio.Semaphore(calls_at_once)
         self._suspect = asyncio.Lock()
         self._model_gate = Gate("the model server", model.ready, stopping)
@@ -85,7 +94,7 @@ class Detector:
                     if failed:
                         await turn.enter_async_context(self._suspect)
                     await turn.enter_async_context(self._calls)
-                    return await self._model.detect(image)
+                    return await (self._alone if failed else self._model).detect(image)
             except ModelUnavailable as error:
                 failed += not isinstance(error, ModelRefuses)
                 if failed >= MOST_FAILED_CALLS:

@@ -24,10 +24,11 @@ from streams.records import ImageUploaded, Record, key_of
 from streams.reevaluation import ImageNotReplayed, ReplayChanged, ReplayRequested, not_replayed_id
 from streams.settings import Settings
 from streams.store import Store
+from streams.together import Together
 from streams.topics import DETECTED, REPLAYS, UPLOADED, replay_group
 
-READ_AHEAD = 2
-"""Images read from the store beyond those that the model is asked about."""
+READ_AHEAD = 4
+"""Images read from the store beyond those that the model is asked about: the next request's."""
 log = logging.getLogger("streams.replay")
 
 
@@ -108,10 +109,13 @@ async def images_of(parts: Parts, replay: ReplayRequested, stop: asyncio.Event) 
     """Through the replay's version; whoever waits for the model is let go at `stop`."""
     async with AsyncExitStack() as resources:
         model: Model = DummyModel()
+        alone: Model = model
         if parts.settings.mode == "real":
             client = KServeModel(for_version(parts.settings, replay), background=True)
-            model = await resources.enter_async_context(client)
-        yield Images(parts, replay, Detector(parts.store, model, replay.calls_at_once, stop.is_set))
+            alone = await resources.enter_async_context(client)
+            model = Together(client, replay.calls_at_once, stop.is_set)
+        asked = replay.calls_at_once + READ_AHEAD
+        yield Images(parts, replay, Detector(parts.store, model, asked, stop.is_set, alone))
 
 
 @asynccontextmanager

@@ -123,7 +123,7 @@ class Inference:
         with service.metrics.counting("grpc") as counted, service.queue_of(urgency).place() as place:
             request = grpc_v2.parse(await self._message(messages, place))
             model = counted.model = models.find(request.model_name, request.model_version or None)
-            return await service.answer(model, partial(grpc_v2.predict, model, request), gone, urgency)
+            return await service.answer(model, partial(grpc_v2.read, model, request), gone, urgency)
 
     async def _message(self, messages: AsyncIterator[bytes], place: Place) -> bytes:
         timeout_s = self._service.limits.body_timeout_s

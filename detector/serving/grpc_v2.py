@@ -7,20 +7,23 @@ request's: raw contents where those were raw, typed ones otherwise.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from google.protobuf.message import DecodeError
 
 from detector.errors import InvalidRequest
 from detector.models import Model
-from detector.serving import inference, metadata, parameters, tensors
+from detector.serving import inference, metadata, tensors
 from detector.serving.grpc_predict_v2_pb2 import (
     InferParameter,
     ModelInferRequest,
     ModelInferResponse,
     ModelMetadataResponse,
 )
-from detector.serving.inference import Answer
+from detector.serving.inference import Answer, Asked, Found
+from detector.serving.parameters import Parameters
+from detector.serving.parameters import parse as parameters_of
 from detector.serving.tensors import Tensor
 from detector.serving.v2 import outputs, requested
 
@@ -35,11 +38,17 @@ def parse(message: bytes) -> ModelInferRequest:
         raise InvalidRequest(f"not a ModelInferRequest: {error}") from None
 
 
-def predict(model: Model, request: ModelInferRequest) -> Answer:
-    """Request to serialized ModelInferResponse. Raises InvalidRequest, InvalidImage."""
+def read(model: Model, request: ModelInferRequest) -> Asked:
+    """Raises InvalidRequest."""
     wanted = requested([{"name": each.name} for each in request.outputs], everywhere=True)
-    asked = parameters.parse(plain(request.parameters))
-    found = inference.infer(model, tensors.images(inputs(request)), asked)
+    asked = parameters_of(plain(request.parameters))
+    return Asked(tensors.images(inputs(request)), asked, partial(respond, model, request, asked, wanted))
+
+
+def respond(
+    model: Model, request: ModelInferRequest, asked: Parameters, wanted: dict[str, bool], found: Found
+) -> Answer:
+    """A serialized ModelInferResponse."""
     response = ModelInferResponse(model_name=model.name, model_version=model.version, id=request.id)
     set_parameters(response.parameters, asked.applied(model))
     typed = any(tensor.HasField("contents") for tensor in request.inputs)

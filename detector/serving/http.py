@@ -18,7 +18,7 @@ from detector import models
 from detector.errors import BodyTooLarge, BodyTooSlow, DetectorError, Overloaded
 from detector.models import Model
 from detector.serving import body, metadata, v1, v2
-from detector.serving.inference import Answer
+from detector.serving.inference import Asked
 from detector.serving.service import Service, urgency_of
 
 RETRY_AFTER_S = "1"
@@ -28,11 +28,11 @@ Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 def routes(service: Service) -> list[Route]:
     async def predict_v1(request: Request) -> Response:
-        return await predicted(service, "v1", request, v1.predict)
+        return await predicted(service, "v1", request, v1.read)
 
     async def infer_v2(request: Request) -> Response:
         length = request.headers.get(v2.JSON_LENGTH)
-        return await predicted(service, "v2", request, partial(v2.predict, json_length=length))
+        return await predicted(service, "v2", request, partial(v2.read, json_length=length))
 
     async def metrics(_request: Request) -> Response:
         return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
@@ -61,16 +61,15 @@ def both(model: str, what: str, handler: Handler, method: str) -> list[Route]:
 
 
 async def predicted(
-    service: Service, protocol: str, request: Request, predict: Callable[[Model, bytearray], Answer]
+    service: Service, protocol: str, request: Request, reader: Callable[[Model, bytearray], Asked]
 ) -> Response:
     with service.metrics.counting(protocol) as counted:
         model = counted.model = models.find(*asked(request))
         body.check_head(request, service.limits)
         urgency = urgency_of(request.headers.get("priority", ""))
         with service.queue_of(urgency).place() as place:
-            read = await body.read(request, service.limits, place)
-            work = partial(predict, model, read)
-            answer = await service.answer(model, work, request.is_disconnected, urgency)
+            read = partial(reader, model, await body.read(request, service.limits, place))
+            answer = await service.answer(model, read, request.is_disconnected, urgency)
     return Response(answer.content, headers=answer.headers)
 
 

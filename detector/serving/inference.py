@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -36,32 +36,54 @@ class Answer(NamedTuple):
     latency_ms: float
 
 
-def infer(model: Model, sources: Sequence[Source], parameters: Parameters) -> Found:
-    """Find the circles of each image, one decoded at a time. Raises InvalidImage."""
+class Asked(NamedTuple):
+    """A request as it was read: its images, how to look for circles in them, and how to write the answer."""
+
+    sources: Sequence[Source]
+    parameters: Parameters
+    respond: Callable[[Found], Answer]
+
+
+def begin(model: Model, read: Callable[[], Asked]) -> Answer | Asked:
+    """Read a request, and answer it where it is one piece of work. Raises what `read` does, InvalidImage.
+
+    One with several images is many, but for a model in a process of its own, which has them all at once.
+    """
+    asked = read()
+    if len(asked.sources) > 1 and not model.may_crash:
+        return asked
+    return asked.respond(together([infer(model, asked, n) for n in range(len(asked.sources))]))
+
+
+def infer(model: Model, asked: Asked, number: int) -> Found:
+    """Find the circles of one image. Raises InvalidImage."""
     began = time.perf_counter()
-    circles = [
-        model.detect(
-            image,
-            min_score=parameters.min_score,
-            min_radius=parameters.min_radius,
-            max_radius=parameters.max_radius,
-        )
-        for image in decoded(sources)
-    ]
-    return Found(circles, (time.perf_counter() - began) * 1e3)
+    circles = model.detect(
+        decoded(asked.sources, number),
+        min_score=asked.parameters.min_score,
+        min_radius=asked.parameters.min_radius,
+        max_radius=asked.parameters.max_radius,
+    )
+    return Found([circles], (time.perf_counter() - began) * 1e3)
 
 
-def decoded(sources: Sequence[Source]) -> Iterator[NDArray[np.uint8]]:
-    for number, source in enumerate(sources):
-        if isinstance(source, np.ndarray):
-            yield source
-            continue
-        try:
-            yield decode(source)
-        except InvalidImage as error:
-            if len(sources) == 1:
-                raise
-            raise InvalidImage(f"image {number} of 0 to {len(sources) - 1}: {error}") from error
+def decoded(sources: Sequence[Source], number: int) -> NDArray[np.uint8]:
+    source = sources[number]
+    if isinstance(source, np.ndarray):
+        return source
+    try:
+        return decode(source)
+    except InvalidImage as error:
+        if len(sources) == 1:
+            raise
+        raise InvalidImage(f"image {number} of 0 to {len(sources) - 1}: {error}") from error
+
+
+def together(found: Sequence[Found]) -> Found:
+    """Of all images, in their order."""
+    return Found(
+        [circles for each in found for circles in each.circles], sum(each.latency_ms for each in found)
+    )
 
 
 def answer(model: Model, found: Found, content: bytes, content_type: str, **headers: str) -> Answer:

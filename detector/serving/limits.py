@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 
 MAX_IMAGES = 64
-"""In one request: it has one worker, and those behind it wait for all of its images."""
+"""In one request."""
 
 
 def cores() -> int:

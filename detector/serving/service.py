@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 import cv2
@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from detector import models
 from detector.errors import Overloaded
 from detector.models import Model
-from detector.serving.inference import Answer
+from detector.serving.inference import Answer, Asked, Found, begin, infer, together
 from detector.serving.limits import Limits
 from detector.serving.metrics import Metrics
 from detector.serving.queue import Queue
@@ -53,31 +53,56 @@ class Service:
     async def answer(
         self,
         model: Model,
-        work: Callable[[], Answer],
+        read: Callable[[], Asked],
         gone: Callable[[], Awaitable[bool]],
         urgency: int = USUAL,
     ) -> Answer:
-        """Work's answer, after its turn came. Raises what it raises, ModelCrashed, ClientDisconnect, and
-        Overloaded in the background, where its turn does not come.
+        """The answer to what `read` gives, after its turn came. Raises what that raises, InvalidImage,
+        ModelCrashed, ClientDisconnect, and Overloaded in the background, where its turn does not come.
 
         A caller that gave up while waiting has likely sent its image again: without asking, an
         overloaded server would spend itself on answers nobody reads.
         """
         began = time.perf_counter()
+        async with self._turn(model, urgency):
+            waited = time.perf_counter() - began
+            if urgency <= USUAL:
+                self.metrics.queued(waited)
+            if waited > ASK_AFTER_S and await gone():
+                raise ClientDisconnect
+            begun = await self.workers.run(model, partial(begin, model, read))
+        answer = await self._one_by_one(model, begun, urgency) if isinstance(begun, Asked) else begun
+        self.metrics.answered(model, answer)
+        return answer
+
+    async def _one_by_one(self, model: Model, asked: Asked, urgency: int) -> Answer:
+        """Each image has a turn of its own: they take the cores that are free, and others come between."""
+        found: dict[int, Found] = {}
+        left = iter(range(len(asked.sources)))
+
+        async def some() -> None:
+            for number in left:
+                async with self._turn(model, urgency):
+                    found[number] = await self.workers.run(model, partial(infer, model, asked, number))
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(len(asked.sources), self.limits.workers)):
+                    group.create_task(some())
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        whole = together([found[number] for number in sorted(found)])
+        return await self.workers.run(model, partial(asked.respond, whole))
+
+    @asynccontextmanager
+    async def _turn(self, model: Model, urgency: int) -> AsyncIterator[None]:
         async with AsyncExitStack() as turn:
             try:
                 async with asyncio.timeout(self.limits.background_wait_s if urgency > USUAL else None):
                     await turn.enter_async_context(self.workers.turn(model, urgency))
             except TimeoutError:
                 raise Overloaded("more urgent requests take all turns; try again") from None
-            waited = time.perf_counter() - began
-            if urgency <= USUAL:
-                self.metrics.queued(waited)
-            if waited > ASK_AFTER_S and await gone():
-                raise ClientDisconnect
-            found = await self.workers.run(model, work)
-        self.metrics.answered(model, found)
-        return found
+            yield
 
     async def warm_up(self) -> None:
         """Let models compile or load what they do at their first image, before the server is ready."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import binascii
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
@@ -15,7 +16,7 @@ from detector.circles import Circles
 from detector.errors import InvalidRequest
 from detector.models import Model
 from detector.serving import inference, parameters
-from detector.serving.inference import Answer
+from detector.serving.inference import Answer, Asked, Found
 from detector.serving.limits import MAX_IMAGES
 from detector.serving.parameters import Parameters
 
@@ -29,12 +30,14 @@ class Request(NamedTuple):
     parameters: Parameters
 
 
-def predict(model: Model, body: bytes | bytearray) -> Answer:
-    """Request body to response. Raises InvalidRequest, InvalidImage."""
+def read(model: Model, body: bytes | bytearray) -> Asked:
+    """A request's body. Raises InvalidRequest."""
     request = parse(body)
-    found = inference.infer(model, request.images, request.parameters)
-    content = predictions(found.circles, request.parameters.label)
-    return inference.answer(model, found, content, "application/json")
+    return Asked(request.images, request.parameters, partial(respond, model, request.parameters.label))
+
+
+def respond(model: Model, label: str, found: Found) -> Answer:
+    return inference.answer(model, found, predictions(found.circles, label), "application/json")
 
 
 def parse(body: bytes | bytearray) -> Request:

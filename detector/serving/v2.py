@@ -7,6 +7,7 @@ has no bytes: elements of a BYTES tensor in JSON are base64, which the protocol 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from detector.errors import InvalidRequest
 from detector.models import Model
 from detector.serving import inference, parameters, tensors
-from detector.serving.inference import Answer, Found
+from detector.serving.inference import Answer, Asked, Found
 from detector.serving.metadata import COLUMNS, OUTPUT_NAMES
 from detector.serving.parameters import Parameters
 from detector.serving.tensors import Tensor
@@ -33,13 +34,16 @@ class Request(NamedTuple):
     binary: dict[str, bool]
 
 
-def predict(model: Model, body: bytes | bytearray, json_length: str | None) -> Answer:
-    """Request body to response. Raises InvalidRequest, InvalidImage.
+def read(model: Model, body: bytes | bytearray, json_length: str | None) -> Asked:
+    """A request's body. Raises InvalidRequest.
 
     json_length: the header Inference-Header-Content-Length, None where the body is JSON alone.
     """
     request = parse(body, json_length)
-    found = inference.infer(model, tensors.images(request.inputs), request.parameters)
+    return Asked(tensors.images(request.inputs), request.parameters, partial(respond, model, request))
+
+
+def respond(model: Model, request: Request, found: Found) -> Answer:
     head, data = response(model, request, found)
     if not data:
         return inference.answer(model, found, head, "application/json")

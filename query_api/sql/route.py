@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, closing
 from typing import IO, Any
 
@@ -51,8 +51,10 @@ BODY = {
 }
 
 
-def routes(settings: Settings, view: View, asking: Asking) -> APIRouter:
-    """The router over its parts."""
+def routes(
+    settings: Settings, view: View, asking: Asking, passed: Callable[..., Awaitable[None]]
+) -> APIRouter:
+    """The router over its parts. passed: the dependency that waits for what the caller has sent."""
     router = APIRouter(tags=["sql"])
     pace = Pace(settings.upload_timeout_s, settings.upload_min_rate)
     extensions = [lake.bundled(name) for name in lake_files.extensions(settings.lake_path)]
@@ -65,7 +67,7 @@ def routes(settings: Settings, view: View, asking: Asking) -> APIRouter:
             yield stack
 
     @router.post("/sql", openapi_extra=BODY)
-    async def sql(request: Request, held: ExitStack = Depends(held)) -> Response:
+    async def sql(request: Request, held: ExitStack = Depends(held), _: None = Depends(passed)) -> Response:
         """The rows of one SELECT over `images` and `circles`, in DuckDB's SQL; DESCRIBE has their columns.
 
         As JSON, JSON lines or an Arrow stream. A query has a process of its own, with limits of memory, time

@@ -18,6 +18,7 @@ from detector.models import find
 from detector.server import create_app
 from detector.serving import grpc_predict_v2_pb2 as pb
 from detector.serving import grpc_v2
+from detector.serving.inference import infer, together
 from detector.serving.limits import Limits
 from tests.detector.calls import JSON_LENGTH, base64_png, picture, png, prefixed
 
@@ -129,4 +130,6 @@ def test_grpc(inputs: list[tuple[dict[str, Any], bytes]], raw: bool, noise: byte
             tensor.contents.bytes_contents.append(data)
     for sent in (message.SerializeToString(), message.SerializeToString() + noise, noise):
         with suppress(InvalidRequest, InvalidImage):
-            assert grpc_v2.predict(find("dummy"), grpc_v2.parse(sent)).content
+            asked = grpc_v2.read(find("dummy"), grpc_v2.parse(sent))
+            found = [infer(find("dummy"), asked, number) for number in range(len(asked.sources))]
+            assert asked.respond(together(found)).content

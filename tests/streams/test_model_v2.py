@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 import hypothesis.strategies as st
@@ -48,9 +49,14 @@ def answer(
     return head + data + tail, {JSON_LENGTH: str(len(head)) if length is None else length}
 
 
+def read_one(body: bytes, headers: dict[str, str]) -> Said:
+    (said,) = read(body, headers, 1)
+    return said
+
+
 def test_the_request_is_the_agreed_one() -> None:
     image = b"\xff\xd8 an image"
-    content, headers = request(image, {"label": "coin", "min_score": 0.5})
+    content, headers = request([image], {"label": "coin", "min_score": 0.5})
     length = int(headers[JSON_LENGTH])
     assert headers["content-type"] == "application/octet-stream"
     assert orjson.loads(content[:length]) == {
@@ -67,8 +73,33 @@ def test_the_request_is_the_agreed_one() -> None:
     assert content[length:] == struct.pack("<I", len(image)) + image
 
 
+def test_several_images_are_elements_of_one_tensor_and_their_circles_are_told_apart() -> None:
+    content, headers = request([b"one", b"", b"another"], {})
+    length = int(headers[JSON_LENGTH])
+    (encoded,) = orjson.loads(content[:length])["inputs"]
+    assert (encoded["shape"], encoded["parameters"]) == ([3], {"binary_data_size": 22})
+    assert content[length:] == b"\3\0\0\0one\0\0\0\0\7\0\0\0another"
+
+    said = read(*several(2, 0, 1, circles=[row(x=x, score=(1 + x) / 10) for x in range(3)]), 3)
+    assert [one.circles["x"].tolist() for one in said] == [[1, 0], [], [2]]
+    assert [one.version for one in said] == ["7", "7", "7"]
+
+
+@pytest.mark.parametrize("counts", [(3,), (1, 1), (1, 1, 1, 0), (2, 0, 2), (4, -1, 0)])
+def test_counts_that_are_not_those_of_the_images_are_refused(counts: tuple[int, ...]) -> None:
+    body, headers = several(*counts, circles=[ROW] * 3)
+    with pytest.raises(InvalidModelAnswer, match="counts"):
+        read(body, headers, 3)
+
+
+def several(*counts: int, circles: Sequence[tuple[float, ...]]) -> Message:
+    """An answer about several images, with so many of the circles for each."""
+    body, headers = answer(*circles, counts={"shape": [len(counts)], **size(8 * len(counts))})
+    return body[:-8] + np.array(counts, "<i8").tobytes(), headers
+
+
 def test_the_answer_is_circles_by_score_and_the_models_version() -> None:
-    said = read(*answer(row(score=0.25), row(score=0.75, radius=1), row(radius=3)))
+    said = read_one(*answer(row(score=0.25), row(score=0.75, radius=1), row(radius=3)))
     assert said.version == "7"
     assert said.circles["score"].tolist() == [0.75, 0.5, 0.25]
     assert said.circles[1].tolist() == (bytes(16), 30, 40.5, 3, 0.5, 10, 20.5, 50, 60.5)
@@ -76,12 +107,12 @@ def test_the_answer_is_circles_by_score_and_the_models_version() -> None:
 
 @pytest.mark.parametrize("rows", [0, 1, MAX_CIRCLES])
 def test_any_number_of_circles_up_to_what_fits_a_message(rows: int) -> None:
-    assert len(read(*answer(*[ROW] * rows)).circles) == rows
+    assert len(read_one(*answer(*[ROW] * rows)).circles) == rows
 
 
 def test_outputs_may_come_in_any_order_and_with_others() -> None:
-    assert read(*answer(ROW, order=-1)).circles["x"].tolist() == [30]
-    assert len(read(*answer(ROW, parameters={"label": "coin"}, id="a")).circles) == 1
+    assert read_one(*answer(ROW, order=-1)).circles["x"].tolist() == [30]
+    assert len(read_one(*answer(ROW, parameters={"label": "coin"}, id="a")).circles) == 1
 
 
 def size(of: int) -> dict[str, Any]:
@@ -149,7 +180,7 @@ NONSENSE: dict[str, Message] = {
 @pytest.mark.parametrize("message", NONSENSE.values(), ids=NONSENSE.keys())
 def test_nonsense_is_refused(message: Message) -> None:
     with pytest.raises(InvalidModelAnswer) as raised:
-        read(*message)
+        read_one(*message)
     assert 10 < len(str(raised.value)) < 1000
 
 
@@ -157,12 +188,12 @@ def test_a_count_that_differs_from_the_circles_is_refused() -> None:
     body, headers = answer(ROW)
     for count in (0, 2, -1, 2**63 - 1):
         with pytest.raises(InvalidModelAnswer, match=f"1 circles and counts {count}"):
-            read(body[:-8] + struct.pack("<q", count), headers)
+            read_one(body[:-8] + struct.pack("<q", count), headers)
 
 
 def valid_or_refused(body: bytes, headers: dict[str, str]) -> Said | None:
     try:
-        said = read(body, headers)
+        said = read_one(body, headers)
     except InvalidModelAnswer:
         return None
     assert said.circles.dtype == CIRCLE

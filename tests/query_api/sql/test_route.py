@@ -18,6 +18,7 @@ from fastapi.testclient import TestClient
 from query_api.answers import ARROW, JSONL
 from query_api.sql.child import apart
 from streams.settings import Settings
+from streams.topics import UPLOADED
 from tests.examples import MOMENT
 from tests.query_api.children import children
 from tests.query_api.sql.world import SECRET, made, view_of
@@ -47,6 +48,18 @@ def rows(api: TestClient, query: str, project: str = "", **more: Any) -> list[di
     assert body["count"] == len(body["rows"])
     found: list[dict[str, Any]] = body["rows"]
     return found
+
+
+def test_it_waits_for_what_its_caller_has_sent(settings: Settings) -> None:
+    app = made(settings)
+    with TestClient(app) as api:
+        asked = {"query": "SELECT count(*) AS n FROM images"}
+        app.state.waiting.came({(UPLOADED.name, 3): 0})
+        late = api.post("/sql", params={"after": "3-7"}, json=asked)
+        assert (late.status_code, late.json()["lag"], late.headers["retry-after"]) == (504, 8, "1")
+        app.state.waiting.came({(UPLOADED.name, 3): 8})
+        assert api.post("/sql", params={"after": "3-7"}, json=asked).json()["rows"] == [{"n": 54}]
+        assert api.post("/sql", params={"after": "soon"}, json=asked).status_code == 400
 
 
 def test_rows_of_files_and_of_the_catalog_are_answered_together(api: TestClient) -> None:

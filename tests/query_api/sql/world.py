@@ -15,10 +15,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from query_api import errors
 from query_api.access.caller import OPERATOR, Caller
+from query_api.access.seal import Seal
+from query_api.moments import afters
 from query_api.sql import child, route, source
 from query_api.sql.asking import MOST_BYTES, Asking
 from query_api.stopping import Stopping
 from query_api.view.reading import View
+from query_api.view.waiting import Waiting
 from streams import lake
 from streams.circles import object_ids
 from streams.records import Record
@@ -84,7 +87,7 @@ class As:
 
 
 def made(settings: Settings) -> FastAPI:
-    """The app; its `state.asking` and `state.stopping` are what it is made of."""
+    """The app; its `state.asking`, `state.stopping` and `state.waiting` are what it is made of."""
     stopping = Stopping()
     asking = Asking(settings, stopping)
 
@@ -94,9 +97,10 @@ def made(settings: Settings) -> FastAPI:
         await asking.close()
 
     app = FastAPI(lifespan=lifespan)
-    app.state.asking, app.state.stopping = asking, stopping
+    app.state.asking, app.state.stopping, app.state.waiting = asking, stopping, Waiting()
+    passed = afters(app.state.waiting, Seal(), stopping, 0.2)
     errors.install(app)
-    app.include_router(route.routes(settings, View(settings), asking))
+    app.include_router(route.routes(settings, View(settings), asking, passed))
     app.add_middleware(As)
     return app
 

@@ -1,0 +1,123 @@
+"""Several images in a request: each has a turn of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import httpx
+import numpy as np
+import pytest
+
+from detector import CIRCLE, Circles, models
+from detector.models import Model
+from detector.server import create_app
+from detector.serving.limits import Limits
+from tests.detector.calls import over_asgi, raw
+
+INFER = "/v2/models/circles/infer"
+BACKGROUND = {"priority": "u=7"}
+
+
+class Held:
+    """A model whose calls last until they are let go, and which finds as many circles as a pixel says."""
+
+    def __init__(self) -> None:
+        self.go, self.called = threading.Semaphore(0), threading.Semaphore(0)
+        self.seen: list[int] = []
+
+    def detect(self, image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Circles:
+        self.seen.append(int(image.flat[0]))
+        self.called.release()
+        assert self.go.acquire(timeout=30)
+        return np.ones(image.flat[0], CIRCLE)
+
+    async def begins(self) -> None:
+        assert await asyncio.to_thread(self.called.acquire, timeout=30)
+
+
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch) -> Held:
+    held = Held()
+    monkeypatch.setattr(models, "MODELS", (Model("circles", "1", held.detect),))
+    return held
+
+
+def images(*numbers: int) -> tuple[bytes, dict[str, str]]:
+    return raw(np.array([np.full((2, 2, 3), number, np.uint8) for number in numbers]))
+
+
+def post(client: httpx.AsyncClient, *numbers: int, **headers: str) -> asyncio.Task[httpx.Response]:
+    body, length = images(*numbers)
+    return asyncio.create_task(client.post(INFER, content=body, headers=length | headers))
+
+
+def counts(response: httpx.Response) -> list[int]:
+    assert response.status_code == 200, response.text
+    return next(output["data"] for output in response.json()["outputs"] if output["name"] == "counts")
+
+
+def test_they_are_worked_on_by_all_cores_and_answered_in_their_order(model: Held) -> None:
+    async def run() -> list[int]:
+        async with over_asgi(create_app(Limits(workers=2))) as client:
+            asked = post(client, 3, 0, 2, 1)
+            await model.begins()
+            await model.begins()
+            await asyncio.sleep(0.05)
+            assert not model.called.acquire(blocking=False)
+            model.go.release(4)
+            return counts(await asked)
+
+    assert asyncio.run(run()) == [3, 0, 2, 1]
+
+
+def test_one_that_is_more_urgent_comes_between_them(model: Held) -> None:
+    async def run() -> None:
+        async with over_asgi(create_app(Limits(workers=1))) as client:
+            several = post(client, 1, 2, 3, **BACKGROUND)
+            await model.begins()
+            live = post(client, 9)
+            await asyncio.sleep(0.05)
+            model.go.release(4)
+            assert (counts(await live), counts(await several)) == ([9], [1, 2, 3])
+
+    asyncio.run(run())
+    assert model.seen == [1, 9, 2, 3]
+
+
+def test_those_in_the_background_may_come_again_when_one_of_them_gets_no_turn(model: Held) -> None:
+    async def run() -> tuple[httpx.Response, httpx.Response]:
+        async with over_asgi(create_app(Limits(workers=1, background_wait_s=0.2))) as client:
+            several = post(client, 1, 2, **BACKGROUND)
+            await model.begins()
+            live = post(client, 9)
+            await asyncio.sleep(0.05)
+            model.go.release()
+            refused = await several
+            model.go.release()
+            return refused, await live
+
+    refused, live = asyncio.run(run())
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    assert counts(live) == [9]
+    assert model.seen == [1, 9]
+
+
+def test_a_fault_at_one_of_them_ends_the_request_and_leaves_the_server_whole(
+    model: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def faulty(image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Circles:
+        if image.flat[0] == 2:
+            raise RuntimeError("inside")
+        return np.ones(image.flat[0], CIRCLE)
+
+    monkeypatch.setattr(models, "MODELS", (Model("circles", "1", faulty),))
+
+    async def run() -> tuple[httpx.Response, httpx.Response]:
+        transport = httpx.ASGITransport(create_app(Limits(workers=2)), raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://model") as client:
+            return await post(client, 1, 2, 3), await post(client, 1, 3)
+
+    failed, after = asyncio.run(run())
+    assert (failed.status_code, failed.json()) == (500, {"error": "internal error"})
+    assert counts(after) == [1, 3]
