@@ -1,7 +1,8 @@
 """The model server: what an image costs through it beside the bare function, and three times what it can do.
 
-The bare function is the newest model in a loop, on one core. Through the server are the same
-images, 640 x 480 as raw UINT8, over V2 with binary data.
+The bare function is the newest model in a loop, on one core. Through the server are the same images,
+640 x 480, over V2 with binary data: as raw UINT8, and as JPEGs, as the worker sends them, beside decoding
+and detecting.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ import itertools
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import aiohttp
 import cv2
@@ -36,12 +37,14 @@ from deploy.local.supervise import running
 from detector import models
 from detector.images import decode
 
+T = TypeVar("T")
 SCENES = 24
 ROUNDS = 5
 SECONDS = 2.0
 OVERLOAD_S = 6.0
 CLIENTS = 8
 BARE, ONE = "bare function", "through the server, one client"
+BARE_FILE, ONE_FILE = "decode and bare function", "JPEG through the server, one client"
 MANY = f"through the server, {CLIENTS} clients"
 OVERLOAD = "three times what it can do"
 
@@ -65,7 +68,7 @@ def run(say: Say) -> list[Figure]:
     cv2.setNumThreads(1)  # as in the server
     say(f"rendering {SCENES} scenes")
     photographs = [events.photograph(seed) for seed in range(SCENES)]
-    images = [decode(data) for data in photographs]
+    images, look = [decode(data) for data in photographs], models.find("circles").detect
     OUT.mkdir(parents=True, exist_ok=True)
     [port] = free_ports(1)
     url = f"http://127.0.0.1:{port}/v2/models/circles/infer"
@@ -80,8 +83,10 @@ def run(say: Say) -> list[Figure]:
             return Round(1000 / measured.requests_per_s, cores)
 
         cases: dict[str, Callable[[], Round]] = {
-            BARE: partial(in_a_loop, images),
+            BARE: partial(in_a_loop, images, look),
             ONE: partial(one_client, port, requests),
+            BARE_FILE: partial(in_a_loop, photographs, lambda data: look(decode(data))),
+            ONE_FILE: partial(one_client, port, encoded(url, photographs)),
             MANY: many,
         }
         say("warming up")
@@ -96,6 +101,9 @@ def run(say: Say) -> list[Figure]:
         median(BARE, "ms an image", took[BARE]),
         median(ONE, "ms an image", took[ONE]),
         ratio(ONE, took[ONE], took[BARE], BARE),
+        median(BARE_FILE, "ms an image", took[BARE_FILE]),
+        median(ONE_FILE, "ms an image", took[ONE_FILE]),
+        ratio(ONE_FILE, took[ONE_FILE], took[BARE_FILE], BARE_FILE),
         median(MANY, "images/s", [1000 / ms for ms in took[MANY]]),
         median(f"{MANY}: server's CPU", "cores", [one.cores for one in found[MANY]]),
         *(count(status, seen) for status, seen in sorted(flood.statuses.items())),
@@ -103,11 +111,10 @@ def run(say: Say) -> list[Figure]:
     ]
 
 
-def in_a_loop(images: list[NDArray[np.uint8]]) -> Round:
-    model, done = models.find("circles"), 0
-    began = time.perf_counter()
+def in_a_loop(images: Sequence[T], look: Callable[[T], object]) -> Round:
+    done, began = 0, time.perf_counter()
     while time.perf_counter() - began < SECONDS:
-        model.detect(images[done % SCENES])
+        look(images[done % SCENES])
         done += 1
     return Round((time.perf_counter() - began) * 1000 / done, 1)
 
