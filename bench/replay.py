@@ -39,11 +39,13 @@ from streams.store import Store
 from streams.topics import UPLOADED
 
 SCENES = 24
-IMAGES = int(os.environ.get("IMAGES", "600"))
+IMAGES = int(os.environ.get("IMAGES", "1200"))
 """In a round; each scene comes many times, as an image of its own."""
 ROUNDS = 5
 CAPACITY_S = 5.0
 SLOWEST_S = 300.0
+LOOK_S = 4.0
+"""Between looks at the view while images are counted: one costs as much as three of them."""
 WORKERS = int(os.environ.get("WORKERS", os.cpu_count() or 1))
 """Of the model server, and processes of the detector alone: fewer than cores leave the others to all else."""
 VERSION = "2"
@@ -90,7 +92,7 @@ def through_replay(
     cpu = sum(replayer.cpu_times()[:2])
     replay, _ = request(settings, "circles", VERSION, by="bench", images=tuple(ids))
     with lake.connect(settings, read_only=True) as view:
-        until(lambda: state_of(view, replay) == "finished")
+        until(lambda: state_of(view, replay) == "finished", LOOK_S)
         rows = view.execute(
             "SELECT count(*), epoch(min(detected_at)), epoch(max(detected_at)) FROM lake.detections"
             " WHERE replay_id = ?",
@@ -156,8 +158,8 @@ def state_of(view: duckdb.DuckDBPyConnection, replay: ReplayRequested) -> str:
     return next((r.state for r in replays.find(view) if r.requested.replay_id == replay.replay_id), "")
 
 
-def until(condition: Callable[[], bool]) -> None:
+def until(condition: Callable[[], bool], look_s: float = 1.0) -> None:
     deadline = time.monotonic() + SLOWEST_S
     while not condition():
         assert time.monotonic() < deadline, f"it did not come within {SLOWEST_S:.0f} s"
-        time.sleep(1)  # a look at the view costs as much as three images
+        time.sleep(look_s)
