@@ -93,6 +93,7 @@ class Run:
         self, settings: Settings, model: ModelServer, chance: random.Random, say: Callable[[str], None]
     ) -> None:
         model.takes_s, model.of_image = CALL_S, self._look
+        model.speaks_v2 = True
         model.release.set()
         self._chance, self._say, self._model = chance, say, model
         self._settings = settings.model_copy(
@@ -215,7 +216,7 @@ class Run:
                 time.sleep(1)
 
     def _look(self, path: str, image: bytes) -> bytes:
-        self._calls[f"/versions/{LIVE}:" in path] += 1
+        self._calls[path.endswith(f"/versions/{LIVE}/infer")] += 1
         return circles_of(image)
 
     def _watching(self) -> None:
