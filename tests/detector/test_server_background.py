@@ -3,38 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from random import Random
 
 import httpx
-import numpy as np
 import pytest
 
-from detector import CIRCLE, Circles, models
+from detector import models
 from detector.models import Model
 from detector.server import create_app
 from detector.serving.limits import Limits
 from detector.serving.service import urgency_of
 from detector.serving.workers import USUAL, Turns
 from tests.detector.calls import over_asgi, picture, raw
+from tests.detector.held import Held
 
 INFER = "/v2/models/circles/infer"
 BACKGROUND = {"priority": "u=7"}
-
-
-class Held:
-    """A model whose calls last until they are let go."""
-
-    def __init__(self) -> None:
-        self.go, self.called = threading.Semaphore(0), threading.Semaphore(0)
-
-    def detect(self, _image: object) -> Circles:
-        self.called.release()
-        assert self.go.acquire(timeout=30)
-        return np.empty(0, CIRCLE)
-
-    async def begins(self) -> None:
-        assert await asyncio.to_thread(self.called.acquire, timeout=30)
 
 
 @pytest.fixture

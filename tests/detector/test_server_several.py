@@ -3,37 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 
 import httpx
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from detector import CIRCLE, Circles, models
 from detector.models import Model
 from detector.server import create_app
 from detector.serving.limits import Limits
 from tests.detector.calls import over_asgi, raw
+from tests.detector.held import Held
 
 INFER = "/v2/models/circles/infer"
 BACKGROUND = {"priority": "u=7"}
-
-
-class Held:
-    """A model whose calls last until they are let go, and which finds as many circles as a pixel says."""
-
-    def __init__(self) -> None:
-        self.go, self.called = threading.Semaphore(0), threading.Semaphore(0)
-        self.seen: list[int] = []
-
-    def detect(self, image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Circles:
-        self.seen.append(int(image.flat[0]))
-        self.called.release()
-        assert self.go.acquire(timeout=30)
-        return np.ones(image.flat[0], CIRCLE)
-
-    async def begins(self) -> None:
-        assert await asyncio.to_thread(self.called.acquire, timeout=30)
 
 
 @pytest.fixture
@@ -106,7 +90,7 @@ def test_those_in_the_background_may_come_again_when_one_of_them_gets_no_turn(mo
 def test_a_fault_at_one_of_them_ends_the_request_and_leaves_the_server_whole(
     model: Held, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def faulty(image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Circles:
+    def faulty(image: NDArray[np.uint8]) -> Circles:
         if image.flat[0] == 2:
             raise RuntimeError("inside")
         return np.ones(image.flat[0], CIRCLE)
