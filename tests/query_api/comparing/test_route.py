@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from functools import partial
 from io import BytesIO
 from typing import Any
 from urllib.parse import urlencode
@@ -31,11 +32,13 @@ from streams.evaluation.version import resolve
 from streams.settings import Settings
 from tests.lakes import fresh
 from tests.query_api.children import children
+from tests.query_api.leaving import leave
 from tests.query_api.sql.world import As
 from tests.query_api.test_document import document as described
 from tests.streams.evaluation.views import Seen, make, obvious
 
 BOTH: dict[str, Any] = {"a": "circles:1", "b": "circles:2"}
+compare_and_leave = partial(leave, method="GET", path="/comparisons", query=urlencode(BOTH).encode())
 CHILD = "query_api.comparing.child"
 
 
@@ -220,31 +223,8 @@ def test_a_view_that_cannot_be_read_is_503(settings: Settings) -> None:
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
 
 
-async def leave(app: FastAPI, after_s: float) -> list[Any]:
-    """Ask for a comparison and go away; what was sent all the same."""
-    sent: list[Any] = []
-    messages = [{"type": "http.request", "body": b"", "more_body": False}]
-
-    async def receive() -> Any:
-        if messages:
-            return messages.pop()
-        await asyncio.sleep(after_s)
-        return {"type": "http.disconnect"}
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    scope = {
-        "type": "http", "method": "GET", "path": "/comparisons", "raw_path": b"/comparisons",
-        "query_string": urlencode(BOTH).encode(), "headers": [], "http_version": "1.1", "scheme": "http",
-        "client": ("127.0.0.1", 1), "server": ("a", 1), "root_path": "",
-    }  # fmt: skip
-    await app(scope, receive, send)
-    return sent
-
-
 def test_who_goes_away_takes_the_process_along(settings: Settings) -> None:
-    sent = asyncio.run(leave(made(settings), 0.01))
+    sent = asyncio.run(compare_and_leave(made(settings), after_s=0.01))
     assert sent[0]["status"] == 400, sent
     assert children(CHILD) == set()
 
@@ -252,10 +232,10 @@ def test_who_goes_away_takes_the_process_along(settings: Settings) -> None:
 def test_one_at_a_time_and_an_api_that_stops_ends_it(settings: Settings) -> None:
     async def together() -> list[int]:
         app = made(settings, wait_s=0)
-        first = asyncio.create_task(leave(app, 600))
+        first = asyncio.create_task(compare_and_leave(app, after_s=600))
         while not children(CHILD):  # noqa: ASYNC110 the kernel has no event for it
             await asyncio.sleep(0.01)
-        second = await leave(app, 600)
+        second = await compare_and_leave(app, after_s=600)
         app.state.stopping.tell()
         statuses = [second[0]["status"], (await first)[0]["status"]]
         assert (b"retry-after", b"5") in second[0]["headers"]
@@ -268,6 +248,12 @@ def test_one_at_a_time_and_an_api_that_stops_ends_it(settings: Settings) -> None
 def test_who_waits_for_a_turn_gets_one(settings: Settings) -> None:
     async def together() -> list[int]:
         app = made(settings)
-        return [sent[0]["status"] for sent in await asyncio.gather(leave(app, 600), leave(app, 600))]
+        return [
+            sent[0]["status"]
+            for sent in await asyncio.gather(
+                compare_and_leave(app, after_s=600),
+                compare_and_leave(app, after_s=600),
+            )
+        ]
 
     assert asyncio.run(together()) == [200, 200]

@@ -7,12 +7,12 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import orjson
 import pyarrow as pa
 import pytest
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from query_api.answers import ARROW, JSONL
@@ -21,9 +21,11 @@ from streams.settings import Settings
 from streams.topics import UPLOADED
 from tests.examples import MOMENT
 from tests.query_api.children import children
+from tests.query_api.leaving import leave
 from tests.query_api.sql.world import SECRET, made, view_of
 
 ENDLESS = "SELECT count(*) FROM range(1000000) a, range(10000000) b WHERE a.range * b.range = 7"
+ask_and_leave = partial(leave, method="POST", path="/sql", body=orjson.dumps({"query": ENDLESS}))
 BY_SOURCE = """SELECT source_id, count(*) AS images, sum(circle_count) AS circles
                FROM images GROUP BY ALL ORDER BY 1"""
 TOLD = """SELECT count(detected_at) AS detected,
@@ -173,34 +175,11 @@ def test_a_query_that_takes_too_long_is_ended_with_its_process(settings: Setting
     assert processes() <= before
 
 
-async def leave(app: FastAPI, after_s: float) -> list[Any]:
-    """Ask something endless and go away; what was sent all the same."""
-    sent: list[Any] = []
-    messages = [{"type": "http.request", "body": orjson.dumps({"query": ENDLESS}), "more_body": False}]
-
-    async def receive() -> Any:
-        if messages:
-            return messages.pop()
-        await asyncio.sleep(after_s)
-        return {"type": "http.disconnect"}
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    scope = {
-        "type": "http", "method": "POST", "path": "/sql", "raw_path": b"/sql", "query_string": b"",
-        "headers": [], "http_version": "1.1", "scheme": "http", "client": ("127.0.0.1", 1),
-        "server": ("a", 1), "root_path": "",
-    }  # fmt: skip
-    await app(scope, receive, send)
-    return sent
-
-
 def test_who_goes_away_takes_the_process_along(settings: Settings) -> None:
     async def went() -> set[int]:
         app = made(settings)
         began = time.monotonic()
-        sent = await leave(app, 1)
+        sent = await ask_and_leave(app, after_s=1)
         assert time.monotonic() - began < settings.sql_timeout_s
         assert sent[0]["status"] == 400, sent
         await app.state.asking.close()
@@ -215,10 +194,10 @@ def test_one_more_than_may_ask_at_once_is_told_so_and_a_process_that_stops_tells
 ) -> None:
     async def together() -> list[int]:
         app = made(settings.model_copy(update={"sql_at_once": 1}))
-        first = asyncio.create_task(leave(app, 60))
+        first = asyncio.create_task(ask_and_leave(app, after_s=60))
         while not processes() - before:  # noqa: ASYNC110 the kernel has no event for it
             await asyncio.sleep(0.05)
-        second = await leave(app, 60)
+        second = await ask_and_leave(app, after_s=60)
         app.state.stopping.tell()
         statuses = [second[0]["status"], (await first)[0]["status"]]
         assert {(b"retry-after", b"1")} <= set(second[0]["headers"])
