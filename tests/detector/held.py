@@ -27,3 +27,9 @@ class Held:
     async def begins(self) -> None:
         """Return once one more call has begun."""
         assert await asyncio.to_thread(self.called.acquire, timeout=30)
+
+
+async def settled() -> None:
+    """Return once all that this loop can do without waiting is done: who asks has come to the queue."""
+    for _ in range(200):
+        await asyncio.sleep(0)

@@ -15,7 +15,7 @@ from detector.serving.limits import Limits
 from detector.serving.service import urgency_of
 from detector.serving.workers import USUAL, Turns
 from tests.detector.calls import over_asgi, picture, raw
-from tests.detector.held import Held
+from tests.detector.held import Held, settled
 
 INFER = "/v2/models/circles/infer"
 BACKGROUND = {"priority": "u=7"}
@@ -43,12 +43,12 @@ def test_who_is_not_urgent_waits_for_all_others(model: Held) -> None:
             async with asyncio.TaskGroup() as group:
                 for name in ("first", "second", "third", "fourth"):  # more than others may wait
                     group.create_task(ask(name, BACKGROUND))
-                    await asyncio.sleep(0.01)
+                    await settled()
                 await model.begins()
                 for name in ("live", "live again", "and again"):
                     group.create_task(ask(name, {}))
-                    await asyncio.sleep(0.01)
-                await asyncio.sleep(0.05)
+                    await settled()
+                await settled()
                 model.go.release(7)
 
     asyncio.run(run())
@@ -63,7 +63,7 @@ def test_one_turn_is_left_for_others_while_there_are_any(model: Held) -> None:
             await model.begins()
             more = [client.post(INFER, content=body, headers=headers | BACKGROUND) for _ in range(2)]
             waiting = [asyncio.create_task(each) for each in more]
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.1)
             assert not model.called.acquire(blocking=False)
             model.go.release()
             assert (await live).status_code == 200

@@ -14,7 +14,7 @@ from detector.models import Model
 from detector.server import create_app
 from detector.serving.limits import Limits
 from tests.detector.calls import over_asgi, raw
-from tests.detector.held import Held
+from tests.detector.held import Held, settled
 
 INFER = "/v2/models/circles/infer"
 BACKGROUND = {"priority": "u=7"}
@@ -47,7 +47,7 @@ def test_they_are_worked_on_by_all_cores_and_answered_in_their_order(model: Held
             asked = post(client, 3, 0, 2, 1)
             await model.begins()
             await model.begins()
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.1)
             assert not model.called.acquire(blocking=False)
             model.go.release(4)
             return counts(await asked)
@@ -61,7 +61,7 @@ def test_one_that_is_more_urgent_comes_between_them(model: Held) -> None:
             several = post(client, 1, 2, 3, **BACKGROUND)
             await model.begins()
             live = post(client, 9)
-            await asyncio.sleep(0.05)
+            await settled()
             model.go.release(4)
             assert (counts(await live), counts(await several)) == ([9], [1, 2, 3])
 
@@ -75,7 +75,7 @@ def test_those_in_the_background_may_come_again_when_one_of_them_gets_no_turn(mo
             several = post(client, 1, 2, **BACKGROUND)
             await model.begins()
             live = post(client, 9)
-            await asyncio.sleep(0.05)
+            await settled()
             model.go.release()
             refused = await several
             model.go.release()

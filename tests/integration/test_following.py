@@ -24,12 +24,12 @@ from streams.replay_progress import how_far
 from streams.replay_requests import change, request
 from streams.replays import Missed, Progress, Replay
 from streams.settings import Settings
-from streams.topics import DETECTED, UPLOADED, replay_group
+from streams.topics import DETECTED, UPLOADED
 from streams.version import Version
 from tests.integration.conftest import Fresh
 from tests.integration.flow import LIVE, produce, query, read_all, stages, uploaded, wait_until
 from tests.integration.model_server import ModelServer, model_server
-from tests.integration.test_replay import WORKERS, another, detections, is_in, logged, told
+from tests.integration.test_replay import WORKERS, another, detections, is_in, logged, rests, told
 
 TWO = Version("circles", "2")
 
@@ -62,13 +62,6 @@ def missed(settings: Settings, replay: ReplayRequested) -> list[Missed]:
 def is_at(settings: Settings, replay: ReplayRequested, progress: Progress) -> bool:
     now = found(settings, replay)[1]
     return now is not None and replace(now, waiting_since=None) == progress
-
-
-def rests(settings: Settings, replay: ReplayRequested) -> bool:
-    """Whether no process works on it."""
-    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers, "log_level": 0})
-    group = replay_group(replay.replay_id)
-    return not admin.describe_consumer_groups([group])[group].result().members
 
 
 def test_it_takes_what_comes_and_rests_goes_on_and_ends_when_it_is_told(settings: Settings) -> None:

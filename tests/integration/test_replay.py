@@ -25,7 +25,7 @@ from streams.replay import LOOK_S
 from streams.replay_requests import change, request
 from streams.replays import Progress, Replay
 from streams.settings import Settings
-from streams.topics import DETECTED, REPLAYS, UPLOADED
+from streams.topics import DETECTED, REPLAYS, UPLOADED, replay_group
 from tests.integration.conftest import Fresh
 from tests.integration.flow import picture, produce, query, read_all, stages, uploaded, wait_until
 from tests.integration.model_server import ModelServer, model_server
@@ -100,6 +100,13 @@ def detections(settings: Settings) -> dict[UUID, int]:
     return dict(Counter(record.image_id for record in records if record.model_version == "2"))
 
 
+def rests(settings: Settings, replay: ReplayRequested) -> bool:
+    """Whether no process works on it."""
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers, "log_level": 0})
+    group = replay_group(replay.replay_id)
+    return not admin.describe_consumer_groups([group])[group].result().members
+
+
 def test_each_image_is_detected_once_and_what_is_gone_is_listed(
     settings: Settings, model: ModelServer
 ) -> None:
@@ -161,7 +168,7 @@ def test_two_processes_share_a_replay_that_is_paused_and_resumed(
         replay, _ = request(settings, "circles", "2", by="anna", calls_at_once=1)
         wait_until(lambda: model.most_at_once >= 2)  # one of each
         told(settings, replay, "paused")
-        time.sleep(2 * LOOK_S)
+        wait_until(lambda: rests(settings, replay))
         before = model.calls
         time.sleep(LOOK_S)
         assert before == model.calls < len(events)

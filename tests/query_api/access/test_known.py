@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 
 import pytest
@@ -25,18 +26,35 @@ class Source:
             raise Unavailable("away")
         return items
 
-    def known(self, fresh_s: float = 0.05, again_s: float = 0.02, stale_s: float = 0.3) -> Known[int]:
+    def known(self, fresh_s: float = 10, again_s: float = 0.02, stale_s: float = 100) -> Known[int]:
         return Known(self.fetch, fresh_s=fresh_s, again_s=again_s, stale_s=stale_s)
 
 
-def test_what_is_fresh_is_not_fetched_again_and_what_has_gone_is_gone_soon() -> None:
+class Clock:
+    """Time as it passes, and as much more as a test wants."""
+
+    def __init__(self) -> None:
+        self.passed = 0.0
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.passed
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("query_api.access.known.time", clock)
+    return clock
+
+
+def test_what_is_fresh_is_not_fetched_again_and_what_has_gone_is_gone_soon(clock: Clock) -> None:
     async def run() -> None:
         source = Source()
         known = source.known()
         assert [await known.get("a") for _ in range(100)] == [1] * 100
         assert source.fetches == 1
         del source.items["a"]
-        await asyncio.sleep(0.06)
+        clock.passed += 11
         assert await known.get("a") is None
 
     asyncio.run(run())
@@ -88,35 +106,35 @@ def test_a_name_that_is_made_while_a_fetch_is_under_way_is_found() -> None:
     asyncio.run(run())
 
 
-def test_while_the_source_is_away_the_known_go_on_for_so_long_and_the_unknown_do_not() -> None:
+def test_while_the_source_is_away_the_known_go_on_for_so_long_and_the_unknown_do_not(clock: Clock) -> None:
     async def run() -> None:
         source = Source()
         known = source.known()
         assert await known.get("a") == 1
         source.away = True
-        await asyncio.sleep(0.06)
+        clock.passed += 11
         assert await known.get("a") == 1
         with pytest.raises(Unavailable):
             await known.get("b")
-        await asyncio.sleep(0.3)
+        clock.passed += 100
         with pytest.raises(Unavailable):
             await known.get("a")
         source.away = False
-        await asyncio.sleep(0.03)
+        clock.passed += 1
         assert await known.get("a") == 1
 
     asyncio.run(run())
 
 
-def test_the_known_do_not_wait_for_a_source_that_hangs_twice() -> None:
+def test_the_known_do_not_wait_for_a_source_that_hangs_twice(clock: Clock) -> None:
     async def run() -> None:
         source = Source()
         known = source.known(stale_s=60)
         assert await known.get("a") == 1
         source.away, source.takes_s = True, 0.1
-        await asyncio.sleep(0.06)
+        clock.passed += 11
         assert await known.get("a") == 1
-        await asyncio.sleep(0.03)
+        clock.passed += 1
         source.takes_s = 3600
         async with asyncio.timeout(1):
             assert [await known.get("a") for _ in range(10)] == [1] * 10
