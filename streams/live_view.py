@@ -13,6 +13,9 @@ from streams.ledger import Ledger, Offsets
 from streams.settings import Settings
 
 Found = TypeVar("Found")
+WITHOUT_STATISTICS = "SET disabled_optimizers = 'statistics_propagation,join_order'"
+"""DuckLake asks the catalog for those of each column: three quarters of the time of a look at few rows, and
+no gain where there are many (docs/decisions.md)."""
 
 
 class LiveView:
@@ -36,6 +39,7 @@ class LiveView:
         live = lake.live(self._settings)
         if self._connection is None or live != self._generation:
             self._connection = lake.connect(self._settings, read_only=True, generation=live)
+            self._connection.execute(WITHOUT_STATISTICS)
             self._generation = live
         try:
             return question(self._connection)

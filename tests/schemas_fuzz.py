@@ -31,7 +31,7 @@ hooks = "{HOOKS}"
 not_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", "504"]
 negative_data_rejection.expected-statuses = ["4xx", "504"]
 [[operations]]
-include-operation-id = "follow_changes"
+include-operation-id = ["follow_changes", "follow_replay"]
 request-timeout = 0.5
 [[operations]]
 # Each answer of these costs a process and seconds.
