@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import math
+import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,14 +23,24 @@ USUAL = 3
 """The urgency of a request that names none, of 0 to 7; those of more are in the background (RFC 9218)."""
 
 
+OTHERS_S = 1.0
+"""So long after the last request that is not in the background another is expected."""
+REST, MOST_REST_S = 3.0, 0.5
+"""So many times as long as one in the background had a turn the next one leaves it alone, while others are
+expected: each stage of a live image's way needs the cores, too."""
+
+
 class Turns:
     """So many at once. Of those who wait the most urgent one is next, of equal ones the first.
 
-    While others are there, those in the background leave one turn free for who comes next. Not for threads.
+    While others are there or were just now, those in the background leave one turn free for who comes next,
+    and pause between two of theirs. Not for threads.
     """
 
     def __init__(self, count: int) -> None:
         self._free, self._others, self._came = count, 0, itertools.count()
+        self._kept = min(1, count - 1)
+        self._resting, self._last_other = 0, -math.inf
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
 
     @asynccontextmanager
@@ -39,19 +51,32 @@ class Turns:
         heapq.heappush(self._waiting, (urgency, next(self._came), mine))
         self._others += other
         self._give()
+        began = math.inf
         try:
             await mine
+            began = time.monotonic()
             yield
         finally:
+            now, loop = time.monotonic(), asyncio.get_running_loop()
             self._free += mine.done() and not mine.cancelled()
-            self._others -= other
+            if other:
+                self._others, self._last_other = self._others - 1, now
+                loop.call_later(OTHERS_S, self._give)
+            elif now > began:
+                self._resting += 1
+                loop.call_later(min(REST * (now - began), MOST_REST_S), self._rested)
             self._give()
 
+    def _rested(self) -> None:
+        self._resting -= 1
+        self._give()
+
     def _give(self) -> None:
+        others = self._others > 0 or time.monotonic() < self._last_other + OTHERS_S
         while self._waiting:
             urgency, _, first = self._waiting[0]
             if not first.done():  # else it has given up
-                if self._free <= (urgency > USUAL and self._others > 0):
+                if self._free <= (urgency > USUAL and others and self._kept + self._resting):
                     return
                 self._free -= 1
                 first.set_result(None)

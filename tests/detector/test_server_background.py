@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from random import Random
 
 import httpx
@@ -13,7 +14,7 @@ from detector.models import Model
 from detector.server import create_app
 from detector.serving.limits import Limits
 from detector.serving.service import urgency_of
-from detector.serving.workers import USUAL, Turns
+from detector.serving.workers import REST, USUAL, Turns
 from tests.detector.calls import over_asgi, picture, raw
 from tests.detector.held import Held, settled
 
@@ -55,7 +56,11 @@ def test_who_is_not_urgent_waits_for_all_others(model: Held) -> None:
     assert ended == ["first", "live", "live again", "and again", "second", "third", "fourth"]
 
 
-def test_one_turn_is_left_for_others_while_there_are_any(model: Held) -> None:
+def test_one_turn_is_left_for_others_while_there_are_any(
+    model: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("detector.serving.workers.OTHERS_S", 0)
+
     async def run() -> None:
         body, headers = raw(picture())
         async with over_asgi(create_app(Limits(workers=2))) as client:
@@ -94,6 +99,43 @@ def test_those_beyond_their_places_and_those_whose_turn_does_not_come_may_come_a
     assert {(answer.status_code, answer.headers["retry-after"]) for answer in refused} == {(503, "1")}
     assert said[0].startswith("2 requests wait")
     assert said[1:] == ["more urgent requests take all turns; try again"] * 2
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_they_pause_between_two_while_others_are_expected(count: int) -> None:
+    async def run() -> tuple[float, float, float]:
+        turns, began = Turns(count), time.monotonic()
+        times: list[float] = []
+
+        async def one(urgency: int, takes_s: float) -> None:
+            async with turns.turn(urgency):
+                times.append(time.monotonic() - began)
+                await asyncio.sleep(takes_s)
+
+        await one(USUAL, 0)
+        background = [asyncio.create_task(one(7, 0.15)) for _ in range(2)]
+        await asyncio.wait(background, return_when=asyncio.FIRST_COMPLETED)
+        await one(USUAL, 0)  # who is not in the background does not wait for it
+        await asyncio.gather(*background)
+        return times[1], times[2], times[3]
+
+    first, live, second = asyncio.run(run())
+    assert first + 0.15 <= live < second
+    assert second - first >= 0.15 + REST * 0.15
+
+
+def test_they_go_on_at_once_when_nobody_is_expected(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> float:
+        turns, began = Turns(2), time.monotonic()
+        async with turns.turn(USUAL):
+            pass
+        async with turns.turn(7):
+            waits = asyncio.create_task(turns.turn(7).__aenter__())
+            await asyncio.wait_for(waits, 5)
+        return time.monotonic() - began
+
+    monkeypatch.setattr("detector.serving.workers.OTHERS_S", 0.2)
+    assert asyncio.run(run()) >= 0.2
 
 
 @pytest.mark.parametrize(
