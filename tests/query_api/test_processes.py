@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AsyncExitStack, closing, contextmanager
 
 import httpx
 import psutil
@@ -84,13 +84,20 @@ def test_told_to_stop_all_end_what_is_under_way() -> None:
         pids = serving(url)
 
         async def work() -> set[int]:
-            async with httpx.AsyncClient(timeout=20) as client:
-                asked = [asyncio.create_task(client.get(f"{url}/work")) for _ in range(40)]
+            async with AsyncExitStack() as stack:
+                connected: dict[int, httpx.AsyncClient] = {}
+                while len(connected) < COUNT:  # whom a connection comes to is chance
+                    clients = [
+                        await stack.enter_async_context(httpx.AsyncClient(timeout=20)) for _ in range(20)
+                    ]
+                    told = await asyncio.gather(*(client.get(f"{url}/pid") for client in clients))
+                    connected |= {answer.json(): c for answer, c in zip(told, clients, strict=True)}
+                asked = [asyncio.create_task(c.get(f"{url}/work")) for c in connected.values()]
                 await asyncio.sleep(0.8)
                 process.send_signal(signal.SIGTERM)
                 return {answer.json() for answer in await asyncio.gather(*asked)}
 
-        assert len(asyncio.run(work())) > 1
+        assert asyncio.run(work()) == pids
         assert process.wait(10) == 0
         for pid in pids:
             assert gone(pid)()
