@@ -64,7 +64,10 @@ async def until(condition: Callable[[], object], within_s: float = 5) -> None:
 
 
 def gone(pid: int) -> bool:
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def test_a_crashing_service_is_started_again_with_growing_delays(tmp_path: Path) -> None:

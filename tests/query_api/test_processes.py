@@ -56,7 +56,13 @@ def serving(url: str) -> set[int]:
 
 
 def gone(pid: int) -> Callable[[], bool]:
-    return lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    def is_gone() -> bool:
+        try:
+            return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
+
+    return is_gone
 
 
 def test_one_that_is_killed_is_replaced_while_the_others_answer() -> None:
