@@ -9,8 +9,6 @@ from random import Random
 import httpx
 import pytest
 
-from detector import models
-from detector.models import Model
 from detector.server import create_app
 from detector.serving.limits import Limits
 from detector.serving.service import urgency_of
@@ -20,13 +18,6 @@ from tests.detector.held import Held, settled
 
 INFER = "/v2/models/circles/infer"
 BACKGROUND = {"priority": "u=7"}
-
-
-@pytest.fixture
-def model(monkeypatch: pytest.MonkeyPatch) -> Held:
-    held = Held()
-    monkeypatch.setattr(models, "MODELS", (Model("circles", "1", held.detect),))
-    return held
 
 
 def test_who_is_not_urgent_waits_for_all_others(model: Held) -> None:

@@ -20,13 +20,6 @@ INFER = "/v2/models/circles/infer"
 BACKGROUND = {"priority": "u=7"}
 
 
-@pytest.fixture
-def model(monkeypatch: pytest.MonkeyPatch) -> Held:
-    held = Held()
-    monkeypatch.setattr(models, "MODELS", (Model("circles", "1", held.detect),))
-    return held
-
-
 def images(*numbers: int) -> tuple[bytes, dict[str, str]]:
     return raw(np.array([np.full((2, 2, 3), number, np.uint8) for number in numbers]))
 
