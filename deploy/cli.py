@@ -89,7 +89,8 @@ def send(
 @cli.command()
 def sql(query: Annotated[str, typer.Argument(help='Like "select * from images limit 5".')]) -> None:
     """Run a read-only query over the view and print a table. Tables: images, detections, objects,
-    annotations, annotated, failures, retries, unlisted, offsets."""
+    annotations, annotated, failures, retries, unlisted, replays, replay_changes, not_replayed,
+    promotions, offsets."""
     from duckdb import StatementType
 
     from streams import lake

@@ -1,4 +1,4 @@
-"""The commands `circles replay start|list|show|pause|resume|cancel`."""
+"""The commands `circles replay start|list|show|watch|pause|resume|cancel`."""
 
 from __future__ import annotations
 

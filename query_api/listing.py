@@ -36,7 +36,7 @@ def routes(view: View, cursors: Cursors, moment: Callable[..., Any]) -> APIRoute
     async def objects(
         request: Request, asked: Annotated[Circles, Query()], at: int | None = Depends(moment)
     ) -> Response:
-        """Circles of the newest detections, newest image first. `next` is the cursor of the page behind."""
+        """Circles of the served detections, newest image first. `next` is the cursor of the page behind."""
         return await page(request, asked, asked.asked(cursors, scope(request)), CIRCLES[asked.sort], at)
 
     async def page(

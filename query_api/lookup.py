@@ -27,7 +27,7 @@ class Lookup:
     async def circles(
         self, request: Request, image_id: UUID | None, at: int | None, model: Model | None = None
     ) -> Sequence[Circle]:
-        """The circles of the newest detection, best score first; none of what is not there.
+        """The circles of the served detection, best score first; none of what is not there.
 
         model: whose detection it has to be, where a row of the image was read before.
         """

@@ -25,7 +25,7 @@ By = Literal["source", "project", "model"]
 class Grouped(Uploads):
     """What every statistic may be asked for, and what it is grouped by. All filters have to hold."""
 
-    by: By | None = Field(None, description="a row for each; model: name and version of the newest detection")
+    by: By | None = Field(None, description="a row for each; model: name and version of the served detection")
 
     @model_validator(mode="after")
     def _each_version_alone(self) -> Self:
@@ -75,7 +75,7 @@ def routes(view: View, moment: Callable[..., Any]) -> APIRouter:
     async def images(
         request: Request, asked: Annotated[OverTime, Query()], at: int | None = Depends(moment)
     ) -> Response:
-        """Images by what became of them, and circles of their newest detections: `?bucket=hour&by=source`."""
+        """Images by what became of them, and circles of their served detections: `?bucket=hour&by=source`."""
         return await rows(request, asked.over_time("statistics_images"), at)
 
     @router.get("/statistics/latency")
@@ -89,14 +89,14 @@ def routes(view: View, moment: Callable[..., Any]) -> APIRouter:
     async def radius(
         request: Request, asked: Annotated[Radii, Query()], at: int | None = Depends(moment)
     ) -> Response:
-        """How many circles of the newest detections have a radius from `from_value` to below `to_value`."""
+        """How many circles of the served detections have a radius from `from_value` to below `to_value`."""
         return await rows(request, histogram(asked, "radius", asked.width), at)
 
     @router.get("/statistics/score")
     async def score(
         request: Request, asked: Annotated[Scores, Query()], at: int | None = Depends(moment)
     ) -> Response:
-        """How many circles of the newest detections have a score from `from_value` to below `to_value`."""
+        """How many circles of the served detections have a score from `from_value` to below `to_value`."""
         return await rows(request, histogram(asked, "score", asked.width), at)
 
     async def rows(request: Request, question: Question, at: int | None) -> Response:

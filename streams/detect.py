@@ -2,8 +2,8 @@
 
 Faust acknowledges what an agent did not finish unless it is written exactly so: no acknowledgement by the
 stream, parallel work only inside a batch, and each event acknowledged after the broker has its outcome
-(docs/decisions.md, "Faust in the safe shape"). Anything unforeseen ends the process with nothing
-acknowledged; a supervisor starts it again.
+(docs/decisions.md, "Faust in the safe shape"). What is no message's own fault, as a broker that refuses its
+outcome, ends the process with nothing acknowledged; a supervisor starts it again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The images of the window by id, each with its newest detection, packed: look-ups without a query.
+"""The images of the window by id, each with its served detection, packed: look-ups without a query.
 
 A Python dict of bytes: a query costs DuckDB some milliseconds of a busy core, a look-up here a hundredth.
 """
@@ -50,7 +50,7 @@ class Circle(NamedTuple):
 
 
 class Newest:
-    """By image: of which project and model its newest detection is, and its circles, best score first."""
+    """By image: of which project and model its served detection is, and its circles, best score first."""
 
     def __init__(self) -> None:
         self._packed: dict[bytes, bytes] = {}
@@ -66,7 +66,7 @@ class Newest:
     def get(
         self, image_id: UUID, project: str | None = None, model: Model | None = None
     ) -> list[Circle] | None:
-        """The circles of an image's newest detection; None where the window has none.
+        """The circles of an image's served detection; None where the window has none.
 
         project: the one that the image has to be of; None: any. How long it takes for one of another project
         does not tell that it is there. model: whose detection it has to be; None: any.
@@ -80,7 +80,7 @@ class Newest:
         return list(map(Circle._make, circles))
 
     def rank(self, image_id: bytes) -> Rank | None:
-        """Of an image's newest detection; None where it has none."""
+        """Of an image's served detection; None where it has none."""
         number, micros = _HEADER_LAYOUT.unpack_from(self._packed.get(image_id, _PENDING))
         return (micros, *self._kinds[number][1:]) if number else None
 

@@ -65,7 +65,7 @@ class View:
         self.seen = Seen(generation, snapshot, written, time.monotonic())
 
     def newest(self, image_id: UUID, project: str | None, model: Model | None = None) -> list[Circle] | None:
-        """The circles of an image's newest detection; None where the window does not have it.
+        """The circles of an image's served detection; None where the window does not have it.
 
         project: the one that the image has to be of; model: whose detection it has to be; None: any.
         """
@@ -86,8 +86,8 @@ class View:
         """The circles of a detection of each of some images, best score first.
 
         wanted: by image the model whose detection is meant, as a row of the image has it: what is served may
-        be another's by now. None: the newest, whosever it is. project: the one that the images have to be of;
-        None: any. Raises as `rows`.
+        be another's by now. None: what is served, whosever it is. project: the one that the images have to
+        be of; None: any. Raises as `rows`.
         """
         found: dict[UUID, list[Circle]] = {}
         left: dict[Model | None, list[UUID]] = {}
