@@ -61,7 +61,7 @@ def infrastructure(partitions: int = 12) -> Iterator[Settings]:
 
 @contextmanager
 def processes(settings: Settings, *names: str) -> Iterator[Supervisor]:
-    """While the block runs: of `model`, `worker`, `materializer`, `maintainer`, `replayer`, `api`."""
+    """Processes while the block runs: of the stack, by the names of its services."""
     known = {service.name: service for service in (*pipeline(settings), _model(settings))}
     with running(settings.data_dir / "logs", *(known[name] for name in names)) as supervisor:
         yield supervisor
