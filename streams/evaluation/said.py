@@ -52,7 +52,7 @@ def sentence(found: Comparison) -> str:
 
 
 def verdict(found: Comparison) -> str:
-    """As 'Of 812 true circles circles:2 finds 3.1 % more than circles:1, and this is not chance'."""
+    """As 'Of 812 true circles in 90 images circles:2 finds 93.1%, 3.1 points more than circles:1, ...'."""
     if found.truth is None:
         return NO_TRUTH
     recall = found.truth.of("recall @ 0.5")
