@@ -94,7 +94,7 @@ class Writer:
     """
 
     def __init__(self, view: View, offsets: Offsets, linger_s: float) -> None:
-        """offsets: where the view is; linger_s: the least time between the beginnings of two commits."""
+        """offsets: where the view is; linger_s: the least time from a commit's end to the next."""
         self._view, self._offsets = view, dict(offsets)
         self._linger_s, self._due = linger_s, 0.0
         self._thread = ThreadPoolExecutor(1, "commit")
@@ -120,10 +120,15 @@ class Writer:
         Raises what `View.commit` raised for the one before.
         """
         self.finish()
-        self._due = time.monotonic() + self._linger_s
         at = dict(self._offsets)
-        self._committing = self._thread.submit(self._view.commit, batch, at, behind)
+        self._committing = self._thread.submit(self._commit, batch, at, behind)
         self._offsets |= behind
+
+    def _commit(self, batch: Batch, at: Offsets, behind: Offsets) -> Offsets:
+        try:
+            return self._view.commit(batch, at, behind)
+        finally:
+            self._due = time.monotonic() + self._linger_s
 
     def committed(self) -> Offsets:
         """The offsets that commits reached since this was asked last. Raises what `View.commit` raised."""

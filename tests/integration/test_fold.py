@@ -113,6 +113,17 @@ def test_what_a_commit_raises_beside_the_reading_is_not_lost(settings: Settings,
     assert query(settings, "SELECT count(*) FROM lake.images") == [(0,)]
 
 
+def test_a_commit_is_followed_by_a_pause(settings: Settings, at_start: Ledger) -> None:
+    with writing(settings) as view, Writer(view, START, linger_s=60) as writer:
+        assert writer.free()
+        writer.put(batch([message(0, uploaded())]), {(UPLOADED.name, 0): 1})
+        writer.finish()
+        assert not writer.free()
+        # One that is full is written nevertheless.
+        writer.put(batch([message(1, uploaded())]), {(UPLOADED.name, 0): 2})
+    assert at_start.stored() == {(UPLOADED.name, 0): 2}
+
+
 def test_two_writers_of_two_partitions_do_not_hinder_each_other(settings: Settings, at_start: Ledger) -> None:
     at_start.add({(UPLOADED.name, 1): 0})
     topics = (UPLOADED.name, DETECTED.name)
