@@ -1,7 +1,7 @@
 """What live images wait for their circles while a replay runs, against what they wait without.
 
-They are uploaded at half the rate of what all stages together can do on this machine, which is less than what
-the model server could.
+They are uploaded at half the rate (SHARE) of what all stages together can do on this machine, which is less
+than what the model server could.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from streams.topics import DETECT_GROUP, UPLOADED
 SECONDS, WARM_S = float(os.environ.get("SECONDS", "30")), 5.0
 """Of a round, and of that at its beginning what is not counted."""
 ROUNDS = 4
-SHARE = 0.5
+SHARE = float(os.environ.get("SHARE", "0.5"))
 """Of what all stages can do."""
 CAPACITY_S, AT_ONCE = 5.0, 16
 AT_MOST = 200

@@ -1,7 +1,8 @@
 """Replays: images a second, against the detector alone.
 
-The images are 640 x 480 JPEGs in a folder, on the log already when a replay looks at them. The detector alone
-reads, decodes and detects the same files, in as many processes as the model server has workers.
+The images are JPEGs in a folder, of 640 x 480 or SIZE=WIDTHxHEIGHT, on the log already when a replay looks at
+them. The detector alone reads, decodes and detects the same files, in as many processes as the model server
+has workers.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from bench.server import encoded, model_server
 from bench.stack import infrastructure, processes, produce
 from deploy.local.supervise import running
 from detector.images import decode
+from detector.serving.memory import keep_buffers
 from streams import lake, replays
 from streams.reevaluation import ReplayRequested
 from streams.replay_requests import request
@@ -39,6 +41,8 @@ from streams.store import Store
 from streams.topics import UPLOADED
 
 SCENES = 24
+WIDTH, HEIGHT = map(int, os.environ.get("SIZE", "640x480").split("x"))
+"""Of an image."""
 IMAGES = int(os.environ.get("IMAGES", "1200"))
 """In a round; each scene comes many times, as an image of its own."""
 ROUNDS = 5
@@ -54,7 +58,7 @@ REPLAY, BARE = "replay, from its first to its last detection", f"detector in a l
 
 def run(say: Say) -> list[Figure]:
     say(f"rendering {SCENES} scenes")
-    photographs = [events.photograph(seed) for seed in range(SCENES)]
+    photographs = [events.photograph(seed, WIDTH, HEIGHT) for seed in range(SCENES)]
     with infrastructure() as settings:
         files = asyncio.run(stored(settings, photographs))
         with stages(settings, "materializer", "replayer") as pids:
@@ -130,13 +134,15 @@ def put(settings: Settings, files: list[str], photographs: list[bytes], count: i
 @contextmanager
 def _pool() -> Iterator[Callable[[list[str]], float]]:
     """The detector in a loop over IMAGES of the files, in WORKERS processes; images a second."""
-    with ProcessPoolExecutor(WORKERS, multiprocessing.get_context("spawn")) as pool:
+    # It keeps its memory as the model server does: a loop that maps its buffers anew is slower.
+    with ProcessPoolExecutor(WORKERS, multiprocessing.get_context("spawn"), keep_buffers) as pool:
 
         def bare(files: list[str]) -> float:
             chosen = list(itertools.islice(itertools.cycle(files), IMAGES))
             began = time.perf_counter()
-            for done in [pool.submit(_look, chosen[n::WORKERS]) for n in range(WORKERS)]:
-                done.result()
+            # A few at a time to whoever is free: scenes take unequally long.
+            for _ in pool.map(_look, (chosen[n : n + 5] for n in range(0, IMAGES, 5))):
+                pass
             return IMAGES / (time.perf_counter() - began)
 
         yield bare

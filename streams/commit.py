@@ -94,7 +94,7 @@ class Writer:
     """
 
     def __init__(self, view: View, offsets: Offsets, linger_s: float) -> None:
-        """offsets: where the view is; linger_s: the least time from a commit's end to the next."""
+        """offsets: where the view is; linger_s: longest rest after a commit, else as long as it took."""
         self._view, self._offsets = view, dict(offsets)
         self._linger_s, self._due = linger_s, 0.0
         self._thread = ThreadPoolExecutor(1, "commit")
@@ -125,10 +125,12 @@ class Writer:
         self._offsets |= behind
 
     def _commit(self, batch: Batch, at: Offsets, behind: Offsets) -> Offsets:
+        began = time.monotonic()
         try:
             return self._view.commit(batch, at, behind)
         finally:
-            self._due = time.monotonic() + self._linger_s
+            ended = time.monotonic()
+            self._due = ended + min(ended - began, self._linger_s)
 
     def committed(self) -> Offsets:
         """The offsets that commits reached since this was asked last. Raises what `View.commit` raised."""

@@ -77,7 +77,7 @@ class Settings(BaseSettings):
 
     fold_batch_size: int = Field(20_000, ge=1, description="most events in one commit of the view")
     fold_linger_s: float = Field(
-        0.04, ge=0, description="pause after each commit: freshness against files and CPU"
+        0.04, ge=0, description="longest rest after a commit, else as long as it took: freshness against CPU"
     )
     fold_member: str = Field(
         "", description="name of this materializer among others, to go on at once after a crash; else in 10 s"

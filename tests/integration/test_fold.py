@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -113,15 +114,25 @@ def test_what_a_commit_raises_beside_the_reading_is_not_lost(settings: Settings,
     assert query(settings, "SELECT count(*) FROM lake.images") == [(0,)]
 
 
-def test_a_commit_is_followed_by_a_pause(settings: Settings, at_start: Ledger) -> None:
-    with writing(settings) as view, Writer(view, START, linger_s=60) as writer:
+@pytest.mark.parametrize(("linger_s", "least_s"), [(60, 1.0), (0.1, 0.6)])
+def test_a_commit_is_followed_by_a_rest(
+    settings: Settings, at_start: Ledger, linger_s: float, least_s: float
+) -> None:
+    """As long as it took, and not longer than what is set; one that is full does not wait for it."""
+    with writing(settings) as view, lake.catalog(settings) as slow:
+        writer = Writer(view, START, linger_s)
         assert writer.free()
-        writer.put(batch([message(0, uploaded())]), {(UPLOADED.name, 0): 1})
-        writer.finish()
-        assert not writer.free()
-        # One that is full is written nevertheless.
-        writer.put(batch([message(1, uploaded())]), {(UPLOADED.name, 0): 2})
-    assert at_start.stored() == {(UPLOADED.name, 0): 2}
+        with slow.transaction():
+            slow.execute("LOCK TABLE circles.offsets")
+            began = time.monotonic()
+            writer.put(batch([message(0, uploaded())]), {(UPLOADED.name, 0): 1})
+            time.sleep(0.5)
+        wait_until(writer.free)
+        assert time.monotonic() - began >= least_s
+        with writer:
+            writer.put(batch([message(1, uploaded())]), {(UPLOADED.name, 0): 2})
+            writer.put(batch([message(2, uploaded())]), {(UPLOADED.name, 0): 3})
+        assert at_start.stored() == {(UPLOADED.name, 0): 3}
 
 
 def test_two_writers_of_two_partitions_do_not_hinder_each_other(settings: Settings, at_start: Ledger) -> None:
