@@ -23,8 +23,8 @@ from streams.settings import Settings
 WAIT_S = 5.0
 """For those before: who would wait longer gets 503."""
 BUSY = {"Retry-After": "5"}
-OUT_OF_MEMORY = (-signal.SIGABRT, -signal.SIGKILL)
-"""What a process ends with that C++ or the kernel ends for it."""
+FAILED = 1
+"""What Python ends with for what nobody caught. Else the kernel, C++ or C ended it, for lack of memory."""
 OF_CHILD = {"OPENBLAS_NUM_THREADS": "1"}
 """Of the environment: each of its threads takes memory, whether it has work or not."""
 log = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ class Comparisons:
                 raise ViewUnavailable("the view's catalog or file store does not answer")
         if said["ended"] == "died":
             log.error("a comparison ended (%s): %s", returncode, errors.decode(errors="replace")[-2_000:])
-            if returncode not in OUT_OF_MEMORY:
+            if returncode == FAILED:
                 raise RuntimeError("the process of a comparison failed")
         memory = f"{self._settings.compare_memory_mb} MB (COMPARE_MEMORY_MB)"
         raise Problem(422, f"the comparison needs more than {memory}: ask for fewer images")

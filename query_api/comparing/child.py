@@ -13,6 +13,7 @@ import pickle
 import resource
 import signal
 import sys
+from pathlib import Path
 
 import duckdb
 import orjson
@@ -24,8 +25,10 @@ from streams.errors import LakeRefused, NothingToCompare, UnknownVersion
 
 NICE = 10
 """Who is answered at once goes first."""
-OF_LIMITS = (errno.EAGAIN, errno.ENOMEM)
-"""What the kernel says to who wants memory, or a thread with its memory, beyond the limit."""
+OF_LIMITS = (os.strerror(errno.EAGAIN), os.strerror(errno.ENOMEM), "out of memory")
+"""What the kernel and libpq say to who wants memory, or a thread with its memory, beyond the limit."""
+NEARLY = 64 << 20
+"""Bytes. With fewer left a library is not loaded or a thread not begun, and each says so in its own words."""
 SLACK_S = 2
 """After which a process that nobody ended ends itself."""
 
@@ -42,9 +45,13 @@ def main() -> None:
         verdict = {"ended": "refused", "detail": str(error)}
     except (MemoryError, duckdb.OutOfMemoryException):
         verdict = {"ended": "memory"}
-    except (duckdb.Error, psycopg.Error, LakeRefused, OSError) as error:
-        full = any(os.strerror(number) in str(error) for number in OF_LIMITS)
-        verdict = {"ended": "memory" if full else "unavailable", "detail": str(error)}
+    except Exception as error:
+        if _left() < NEARLY or any(text in str(error) for text in OF_LIMITS):
+            verdict = {"ended": "memory"}
+        elif isinstance(error, (duckdb.Error, psycopg.Error, LakeRefused, OSError)):
+            verdict = {"ended": "unavailable", "detail": str(error)}
+        else:
+            raise
     sys.stdout.buffer.write(orjson.dumps(verdict, option=orjson.OPT_APPEND_NEWLINE))
     sys.stdout.buffer.write(answer)
     sys.stdout.flush()
@@ -59,6 +66,12 @@ def _bound(told: Told) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_DATA, (told.memory_mb << 20, told.memory_mb << 20))
+
+
+def _left() -> int:
+    """Bytes below the limit."""
+    pages = int(Path("/proc/self/statm").read_text().split()[5])  # data and stacks, what the limit counts
+    return resource.getrlimit(resource.RLIMIT_DATA)[0] - pages * resource.getpagesize()
 
 
 if __name__ == "__main__":

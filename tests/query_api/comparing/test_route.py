@@ -210,11 +210,13 @@ def test_one_that_takes_too_long_is_ended_with_its_process(settings: Settings) -
     assert children(CHILD) == set()
 
 
-def test_one_that_needs_too_much_memory_is_refused(settings: Settings) -> None:
-    with TestClient(made(settings.model_copy(update={"compare_memory_mb": 256}))) as api:
+@pytest.mark.parametrize("memory_mb", [220, 256, 290, 310, 330])
+def test_one_that_needs_too_much_memory_is_refused(settings: Settings, memory_mb: int) -> None:
+    """Wherever it is lacking: as libraries are loaded, as threads begin, as the view is read."""
+    with TestClient(made(settings.model_copy(update={"compare_memory_mb": memory_mb}))) as api:
         answer = api.get("/comparisons", params=BOTH)
     assert answer.status_code == 422
-    assert "needs more than 256 MB (COMPARE_MEMORY_MB)" in answer.json()["detail"]
+    assert f"needs more than {memory_mb} MB (COMPARE_MEMORY_MB)" in answer.json()["detail"]
 
 
 def test_a_view_that_cannot_be_read_is_503(settings: Settings) -> None:
