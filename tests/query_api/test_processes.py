@@ -9,13 +9,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AsyncExitStack, closing, contextmanager
+from functools import partial
 
 import httpx
-import psutil
 
 from deploy.local.ports import free_ports
+from tests.local.test_supervise import gone
 from tests.query_api.test_serving import until
 
 COUNT = 3
@@ -55,22 +56,12 @@ def serving(url: str) -> set[int]:
         return set()
 
 
-def gone(pid: int) -> Callable[[], bool]:
-    def is_gone() -> bool:
-        try:
-            return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return True
-
-    return is_gone
-
-
 def test_one_that_is_killed_is_replaced_while_the_others_answer() -> None:
     with served() as (url, process):
         before = serving(url)
         victim = min(before)
         os.kill(victim, signal.SIGKILL)
-        until(gone(victim))
+        until(partial(gone, victim))
         assert victim not in serving(url)  # each of 60 connections is taken by another
         until(lambda: before - {victim} < serving(url))  # by chance a look may miss one of them
         assert process.poll() is None
@@ -106,7 +97,7 @@ def test_told_to_stop_all_end_what_is_under_way() -> None:
         assert len(pids) == COUNT
         assert process.wait(10) == 0
         for pid in pids:
-            assert gone(pid)()
+            assert gone(pid)
         assert serving(url) == set()
 
 
@@ -123,7 +114,7 @@ def test_none_outlives_the_parent_however_that_ends() -> None:
         pids = serving(url)
         process.kill()
         for pid in pids:
-            until(gone(pid))
+            until(partial(gone, pid))
 
 
 def test_where_none_can_begin_the_parent_says_so_with_its_exit_status() -> None:
