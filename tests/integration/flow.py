@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from io import BytesIO
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,16 @@ def read_all(settings: Settings, topic: Topic) -> list[Record]:
         found.append(Codec().decode(message.value()))
     consumer.close()
     return found
+
+
+def fullest(settings: Settings, topic: Topic) -> tuple[int, int]:
+    """The partition with the most messages, and its end: where keys are random, no other has some for certain."""
+    servers = {"bootstrap.servers": settings.kafka_bootstrap_servers, "group.id": "test", "log_level": 0}
+    consumer = Consumer(servers)
+    places = [TopicPartition(topic.name, partition) for partition in range(settings.topic_partitions)]
+    ends = [consumer.get_watermark_offsets(place)[1] for place in places]
+    consumer.close()
+    return max(enumerate(ends), key=itemgetter(1))
 
 
 def alter(settings: Settings, topic: Topic, name: str, value: object) -> None:
