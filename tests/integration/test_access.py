@@ -31,7 +31,7 @@ from streams.settings import Settings
 from tests import issuer
 from tests.integration.access import client, key
 from tests.integration.conftest import Fresh
-from tests.integration.flow import picture, stages, wait_until
+from tests.integration.flow import picture, stages
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_a_wrong_key_is_refused_and_audited_without_its_secret(guarded: Settings
     text = key(guarded, "p")
     wrong = text[:-4] + ("aaaa" if text[-4:] != "aaaa" else "bbbb")
     for headers in ({"Authorization": f"bearer {wrong}"}, {"X-API-Key": wrong}):
-        answer = httpx.get(f"{guarded.api_url}/images?key={wrong}", headers=headers)
+        answer = httpx.get(f"{guarded.api_url}/images?key={wrong}", headers=headers, timeout=60)
         assert answer.status_code == 401
         assert 'error="invalid_token"' in answer.headers["www-authenticate"]
         assert wrong[-43:] not in answer.text
@@ -157,9 +157,12 @@ def test_a_revoked_key_is_refused_within_two_seconds(guarded: Settings) -> None:
         assert api.get("/images").status_code == 200
         with psycopg.connect(guarded.catalog_url.get_secret_value()) as catalog:
             keys.revoke(catalog, keys.id_of(text))
-        began = time.monotonic()
-        wait_until(lambda: api.get("/images").status_code == 401)
-    assert time.monotonic() - began < 2.5  # with a slow machine's own time
+        asked = revoked = time.monotonic()
+        while (status := api.get("/images").status_code) == 200:
+            assert asked < revoked + 2  # the answer has any time
+            time.sleep(0.05)
+            asked = time.monotonic()
+    assert status == 401
 
 
 def test_every_answer_has_what_keeps_browsers_safe(guarded: Settings) -> None:
@@ -215,7 +218,8 @@ def test_with_a_certificate_the_api_speaks_https_and_says_so_for_good(
     plain = fresh(mode="dummy", auth="on", tls_cert_file=cert, tls_key_file=secret)
     settings = plain.model_copy(update={"api_url": plain.api_url.replace("http:", "https:")})
     with stages(settings, "api"):
-        answer = httpx.get(f"{settings.api_url}/", verify=ssl.create_default_context(cafile=str(cert)))
+        trusted = ssl.create_default_context(cafile=str(cert))
+        answer = httpx.get(f"{settings.api_url}/", verify=trusted, timeout=60)
         assert answer.headers["strict-transport-security"] == "max-age=31536000"
         with pytest.raises(httpx.TransportError):
             httpx.get(plain.api_url)

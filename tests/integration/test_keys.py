@@ -101,31 +101,31 @@ def test_a_key_names_its_caller_and_no_other_text_does(catalog: Settings) -> Non
 
 
 def test_a_new_key_is_taken_at_once_and_a_revoked_one_refused_within_two_seconds(catalog: Settings) -> None:
-    async def run() -> float:
+    async def run() -> None:
         async with Callers(catalog, Seal()) as callers:
             await callers.caller(key(catalog, "p"))
             text = key(catalog, "p")
             await callers.caller(text)
             with psycopg.connect(catalog.catalog_url.get_secret_value()) as connection:
                 keys.revoke(connection, keys.id_of(text))
-            began = time.monotonic()
+            asked = revoked = time.monotonic()
             with pytest.raises(InvalidKey):  # noqa: PT012
-                while time.monotonic() < began + 10:
+                while asked < revoked + 2:  # the answer has any time
                     await callers.caller(text)
                     await asyncio.sleep(0.01)
-            return time.monotonic() - began
+                    asked = time.monotonic()
 
-    assert asyncio.run(run()) < 2
+    asyncio.run(run())
 
 
 def test_a_key_ends_at_its_moment(catalog: Settings) -> None:
     async def run() -> None:
-        with psycopg.connect(catalog.catalog_url.get_secret_value()) as connection:
-            ends = datetime.now(UTC) + timedelta(seconds=1.5)
-            text = keys.create(connection, "short", ["read"], "p", ends).text
         async with Callers(catalog, Seal()) as callers:
+            ends = datetime.now(UTC) + timedelta(seconds=5)
+            with psycopg.connect(catalog.catalog_url.get_secret_value()) as connection:
+                text = keys.create(connection, "short", ["read"], "p", ends).text
             await callers.caller(text)
-            await asyncio.sleep(1.6)
+            await asyncio.sleep((ends - datetime.now(UTC)).total_seconds() + 0.1)
             with pytest.raises(InvalidKey):
                 await callers.caller(text)
 
