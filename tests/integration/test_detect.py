@@ -130,7 +130,7 @@ def test_sigterm_while_the_model_is_down_ends_the_worker_soon(fresh: Fresh) -> N
             wait_until(lambda: "paused, nothing is lost" in log.read_text())
             first = supervisor.pids()["worker"]
             kill(first, signal.SIGTERM)
-            wait_until(lambda: supervisor.pids().get("worker") not in (None, first), 8)
+            wait_until(lambda: supervisor.pids().get("worker") not in (None, first), 20)
             model.answer = (200, CIRCLE)
             wait_until(lambda: len(set(images_of(settings))) == 8)
 

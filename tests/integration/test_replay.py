@@ -139,7 +139,7 @@ def test_each_image_is_detected_once_and_what_is_gone_is_listed(
 
 
 def test_kill_9_again_and_again_does_nothing_twice(settings: Settings, model: ModelServer) -> None:
-    model.takes_s, model.speaks_v2 = 0.03, True
+    model.takes_s, model.speaks_v2 = 0.06, True  # much longer for all than for a few looks
     with stages(settings, *WORKERS) as supervisor:
         events = logged(settings, 300)
         replay, _ = request(settings, "circles", "2", by="anna", calls_at_once=4)
@@ -164,7 +164,7 @@ def test_two_processes_share_a_replay_that_is_paused_and_resumed(
 ) -> None:
     with stages(settings, *WORKERS), another(settings, "second"):
         events = logged(settings, 60)
-        model.takes_s = 0.3
+        model.takes_s = 1  # so that it is paused long before its end
         replay, _ = request(settings, "circles", "2", by="anna", calls_at_once=1)
         wait_until(lambda: model.most_at_once >= 2)  # one of each
         told(settings, replay, "paused")
@@ -172,6 +172,7 @@ def test_two_processes_share_a_replay_that_is_paused_and_resumed(
         before = model.calls
         time.sleep(LOOK_S)
         assert before == model.calls < len(events)
+        model.takes_s = 0
         told(settings, replay, "running")
         wait_until(lambda: is_in(settings, replay, "finished"))
         finished = [r for r in read_all(settings, REPLAYS) if getattr(r, "state", "") == "finished"]

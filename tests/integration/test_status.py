@@ -46,8 +46,8 @@ def said(settings: Settings) -> str:
 def test_the_stage_that_is_behind_is_named_and_what_does_not_run(fresh: Fresh) -> None:
     settings = fresh(mode="dummy")
     produce(settings, UPLOADED, *(uploaded() for _ in range(30)), b"not for the agent")
-    # A named member that has left is one for ten seconds more.
-    wait_until(lambda: any("materialize does not run" in note for note in notes(reported(settings))))
+    # A named member that has left is one for ten seconds more, and one that was killed for longer.
+    wait_until(lambda: sum(" does not run" in note for note in notes(reported(settings))) == 2)
     report = reported(settings)
     assert (report.detect.lag, report.materialize.lag, report.watermarks) == (31, 31, {})
     assert all(p.since for p in (*report.detect.positions, *report.materialize.positions) if p.lag)

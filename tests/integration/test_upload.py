@@ -202,7 +202,7 @@ def test_claims_are_many_at_once_and_one_that_is_cancelled_or_fails_lets_go(sett
             await asyncio.wait_for(asyncio.gather(*tasks), 30)
             for claims in both:
                 with pytest.raises(DuplicateImage):
-                    async with asyncio.timeout(5), claims.hold("default", f"{3:064}", uuids.uuid7()):
+                    async with asyncio.timeout(30), claims.hold("default", f"{3:064}", uuids.uuid7()):
                         pass
             left = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid <> 0"
             for _ in range(50):
