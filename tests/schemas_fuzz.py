@@ -82,7 +82,7 @@ def schemathesis(
 
 
 def _operations(settings: Settings) -> list[str]:
-    paths = httpx.get(f"{settings.api_url}/openapi.json").json()["paths"]
+    paths = httpx.get(f"{settings.api_url}/openapi.json", timeout=60).json()["paths"]
     return [method for operations in paths.values() for method in operations]
 
 

@@ -63,7 +63,7 @@ def only_believe_one(url: str) -> Keys:
     iam.create_user(UserName="view")
     keys = iam.create_access_key(UserName="view")["AccessKey"]
     iam.put_user_policy(UserName="view", PolicyName="anything", PolicyDocument=ANYTHING)
-    assert httpx.post(f"{url}/moto-api/reset-auth", content=b"0").status_code == 200
+    assert httpx.post(f"{url}/moto-api/reset-auth", content=b"0", timeout=60).status_code == 200
     return Keys(keys["AccessKeyId"], keys["SecretAccessKey"])
 
 

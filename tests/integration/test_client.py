@@ -26,7 +26,7 @@ def test_a_generated_client_uploads_reads_lists_counts_and_knows_problems(
     settings = fresh(mode="dummy", auth="on")
     with stages(settings):
         document = tmp_path / "openapi.json"
-        document.write_bytes(httpx.get(f"{settings.api_url}/openapi.json").content)
+        document.write_bytes(httpx.get(f"{settings.api_url}/openapi.json", timeout=60).content)
         assert generated(python, document, tmp_path / "circles_client")
         said = ran(
             [python, HERE / "flow.py", settings.api_url, key(settings, "one"), *pictures],

@@ -54,7 +54,7 @@ class Bucket:
 def server() -> Iterator[Bucket]:
     with s3_server() as (url, pid):
         for name in ("lake", "other"):
-            assert httpx.put(f"{url}/{name}").status_code == 200
+            assert httpx.put(f"{url}/{name}", timeout=60).status_code == 200
         assert httpx.put(f"{url}/other/secret.txt", content=b"secret").status_code == 200
         port = urlsplit(url).port
         assert port

@@ -19,7 +19,7 @@ from tests.integration.s3 import s3_server
 @pytest.fixture(scope="module")
 def s3() -> Iterator[str]:
     with s3_server() as (url, _):
-        assert httpx.put(f"{url}/images").status_code == 200  # makes the bucket
+        assert httpx.put(f"{url}/images", timeout=60).status_code == 200  # makes the bucket
         yield url
 
 

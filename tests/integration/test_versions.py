@@ -45,7 +45,7 @@ def found(settings: Settings, version: str) -> Found:
 def overlay(settings: Settings, found: Found, model: str) -> bytes | int:
     """Of an image that has a circle which is not large."""
     image_id = min(row[0] for row in found if row[3] < 24)
-    answer = httpx.get(f"{settings.api_url}/images/{image_id}/overlay", params={"model": model})
+    answer = httpx.get(f"{settings.api_url}/images/{image_id}/overlay", params={"model": model}, timeout=60)
     return answer.content if answer.status_code == 200 else answer.status_code
 
 

@@ -27,7 +27,7 @@ def test_files_of_a_bucket_are_read_and_no_others(
         monkeypatch.delenv(name)
     with s3_server() as (url, _):
         for name in ("lake", "other"):
-            assert httpx.put(f"{url}/{name}").status_code == 200
+            assert httpx.put(f"{url}/{name}", timeout=60).status_code == 200
         assert httpx.put(f"{url}/other/secret.txt", content=b"secret").status_code == 200
         keys = only_believe_one(url)
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
