@@ -24,6 +24,10 @@ def serve(settings: Settings, listening: socket) -> None:
     async def pid() -> int:
         return os.getpid()
 
+    @app.get("/told")
+    async def told() -> bool:
+        return bool(app.state.stopping.told)
+
     @app.get("/work")
     async def work() -> int:
         await asyncio.sleep(1.5)

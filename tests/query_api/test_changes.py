@@ -76,7 +76,7 @@ def test_heartbeats_carry_the_place_that_others_changes_have_moved_on(
 def test_a_process_that_has_just_started_is_given_the_time_to_read_the_view(
     monkeypatch: pytest.MonkeyPatch, comes: bool, status: int
 ) -> None:
-    monkeypatch.setattr(changes, "FIRST_LOOK_S", 0.3)
+    monkeypatch.setattr(changes, "FIRST_LOOK_S", 30 if comes else 0.3)
 
     async def follow() -> httpx.Response:
         settings, recent, stopping = Settings(), Recent(), Stopping()
@@ -89,13 +89,16 @@ def test_a_process_that_has_just_started_is_given_the_time_to_read_the_view(
         async def as_operator(scope: Scope, receive: Receive, send: Send) -> None:
             await app({**scope, "state": {"caller": OPERATOR}}, receive, send)
 
+        def come() -> None:
+            recent.came("lake_1", 7, Delta(7, {}, {}))
+            loop.call_later(0.5, stopping.tell)  # ends the stream
+
         loop = asyncio.get_running_loop()
-        if comes:
-            loop.call_later(0.1, recent.came, "lake_1", 7, Delta(7, {}, {}))
-        loop.call_later(0.6, stopping.tell)
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(as_operator), base_url="http://api"
         ) as client:
+            if comes:
+                loop.call_later(0.1, come)
             return await client.get("/changes")
 
     answer = asyncio.run(follow())

@@ -12,7 +12,7 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -197,7 +197,8 @@ OK = b"HTTP/1.1 200 OK\r\n"
 )
 def test_what_is_no_answer_within_bounds_is_said(answers: list[bytes], said: str) -> None:
     listener = Listener(*answers)
-    more = {"url_networks": f"{OPEN}/32", "max_upload_size": 100, "url_timeout_s": 0.3}
+    timeout_s = 0.3 if "within 0.3 s" in said else 30
+    more = {"url_networks": f"{OPEN}/32", "max_upload_size": 100, "url_timeout_s": timeout_s}
     end = one(listener, fetcher(listener, names([OPEN]), **more))
     assert isinstance(end, str) and said in end
 
@@ -218,8 +219,10 @@ def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_name_server_that_does_not_answer_holds_nobody_up() -> None:
+    answered = threading.Event()
+
     def stalled(*_: Any) -> list[Any]:
-        time.sleep(1)
+        answered.wait(60)
         raise socket.gaierror("nothing")
 
     async def run() -> float:
@@ -229,9 +232,11 @@ def test_a_name_server_that_does_not_answer_holds_nobody_up() -> None:
         waits: list[Awaitable[bytes]] = [ours.get(f"http://camera.test:{listener.port}/") for _ in range(3)]
         ends = await asyncio.gather(*waits, return_exceptions=True)
         assert {str(end) for end in ends} == {"url was not fetched within 0.1 s"}
-        return asyncio.get_running_loop().time() - began
+        took_s = asyncio.get_running_loop().time() - began
+        answered.set()
+        return took_s
 
-    assert asyncio.run(run()) < 0.9
+    assert asyncio.run(run()) < 20
 
 
 @pytest.mark.skipif(

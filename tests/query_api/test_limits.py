@@ -21,11 +21,11 @@ MOST = 1_500_000
 FORM = {"content-type": "multipart/form-data; boundary=X"}
 
 
-def app() -> FastAPI:
+def app(timeout_s: float) -> FastAPI:
     made = FastAPI()
     errors.install(made)
 
-    reader = Reader(Settings(max_upload_size=MOST, upload_timeout_s=0.5, upload_by_url=False))
+    reader = Reader(Settings(max_upload_size=MOST, upload_timeout_s=timeout_s, upload_by_url=False))
 
     @made.post("/")
     async def size(request: Request) -> dict[str, Any]:
@@ -35,9 +35,9 @@ def app() -> FastAPI:
     return made
 
 
-def post(**request: Any) -> httpx.Response:
+def post(timeout_s: float = 30, **request: Any) -> httpx.Response:
     async def run() -> httpx.Response:
-        transport = httpx.ASGITransport(app())
+        transport = httpx.ASGITransport(app(timeout_s))
         async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
             return await client.post("/", **request)
 
@@ -123,7 +123,7 @@ class Slow:
 
 def test_a_body_that_takes_too_long_is_408_and_the_connection_closed() -> None:
     slow = Slow(part("file", bytes(1000)) + b"--X--\r\n", 100, 0.2)
-    answer = post(content=slow, headers=FORM)
+    answer = post(0.5, content=slow, headers=FORM)
     assert (answer.status_code, answer.headers["connection"]) == (408, "close")
     assert "the body came too slowly" in answer.json()["detail"]
     assert slow.taken < len(slow.pieces)

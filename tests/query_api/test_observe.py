@@ -147,14 +147,17 @@ def test_buckets_add_up(api: TestClient) -> None:
 
 
 def test_a_client_that_goes_away_is_499(app: FastAPI) -> None:
+    begun = asyncio.Event()
+
     @app.get("/slow")
     async def slow() -> None:
+        begun.set()
         await asyncio.sleep(60)
 
     async def ask() -> str:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as client:
             task = asyncio.create_task(client.get("/slow"))
-            await asyncio.sleep(0.05)
+            await begun.wait()
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             return (await client.get("/metrics")).text

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import orjson
+import psutil
 import pyarrow as pa
 import pytest
 from fastapi.testclient import TestClient
@@ -217,6 +218,7 @@ def test_a_process_that_was_killed_ahead_is_replaced(settings: Settings) -> None
             time.sleep(0.05)
         for process in ahead:
             os.kill(process, signal.SIGKILL)
-        time.sleep(0.5)
+        while any(map(psutil.pid_exists, ahead)):  # until it is known to have ended
+            time.sleep(0.01)
         assert rows(api, "SELECT 2 AS a") == [{"a": 2}]
     assert processes() <= before

@@ -110,7 +110,8 @@ def test_it_follows_outlives_the_catalog_and_says_how_old_its_answers_are(tmp_pa
                 await asyncio.to_thread(fold, settings, 3)
                 assert await wait
                 assert await found.images() == {image(1), image(2), image(3)}
-                assert found.view.seen.age_s < 1
+                seen = found.view
+                await until(lambda: seen.seen is not None and seen.seen.age_s < 1)
 
     asyncio.run(run())
 
@@ -224,6 +225,6 @@ def test_a_commit_that_the_window_has_from_its_start_is_told(
 
         async def run() -> None:
             async with followed(settings) as found:
-                assert await found.waiting.detected(image(1), 5)
+                assert await found.waiting.detected(image(1), SLOWEST_S)
 
         asyncio.run(run())
