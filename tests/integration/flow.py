@@ -97,7 +97,7 @@ def read_all(settings: Settings, topic: Topic) -> list[Record]:
 
 
 def fullest(settings: Settings, topic: Topic) -> tuple[int, int]:
-    """The partition with the most messages, and its end: where keys are random, no other has some for certain."""
+    """The partition with the most messages, and its end; of random keys any other may have none."""
     servers = {"bootstrap.servers": settings.kafka_bootstrap_servers, "group.id": "test", "log_level": 0}
     consumer = Consumer(servers)
     places = [TopicPartition(topic.name, partition) for partition in range(settings.topic_partitions)]
