@@ -110,6 +110,6 @@ def test_finding_circles_needs_nothing_that_measuring_needs() -> None:
         "import numpy; from detector import detect; detect(numpy.zeros((64, 64, 3), numpy.uint8))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=240
     )
     assert done.stderr.strip() == ""

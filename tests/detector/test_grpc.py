@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import time
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -15,7 +14,7 @@ import numpy as np
 import pytest
 from google.protobuf.message import Message
 
-from detector import CIRCLE, Circles, models
+from detector import Circles, models
 from detector.circles import FIELDS
 from detector.models import Model
 from detector.serving import grpc_predict_v2_pb2 as pb
@@ -23,6 +22,7 @@ from detector.serving import grpc_server
 from detector.serving.limits import Limits
 from detector.serving.service import Service
 from tests.detector.calls import picture, png, prefixed
+from tests.detector.held import Held
 
 DISC = picture()
 T = TypeVar("T")
@@ -262,7 +262,7 @@ def test_a_call_without_a_message(seconds: float | None, code: grpc.StatusCode, 
         return await made(messages())
 
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        against(send, body_timeout_s=0.1)
+        against(send, body_timeout_s=0.1 if seconds else 30)
     assert (refused.value.code(), refused.value.details()) == (code, reason)
 
 
@@ -276,23 +276,20 @@ def test_a_fault_in_a_model_is_told_without_its_inside(monkeypatch: pytest.Monke
     assert (failed.value.code(), failed.value.details()) == (grpc.StatusCode.INTERNAL, "internal error")
 
 
-def test_a_full_queue_and_a_caller_that_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    worked = 0
-
-    def slow(_image: object) -> Circles:
-        nonlocal worked
-        worked += 1
-        time.sleep(0.1)
-        return np.empty(0, CIRCLE)
-
-    monkeypatch.setattr(models, "MODELS", (Model("circles", "1", slow),))
-
+def test_a_full_queue_and_a_caller_that_gives_up(model: Held) -> None:
     async def many(channel: grpc.aio.Channel) -> list[Any]:
-        waiting = [call(channel, "ModelInfer", pixels(), pb.ModelInferResponse) for _ in range(9)]
-        ended = await asyncio.gather(*waiting, return_exceptions=True)
+        calls = [call(channel, "ModelInfer", pixels(), pb.ModelInferResponse) for _ in range(9)]
+        while sum(each.done() for each in calls) < 6:  # noqa: ASYNC110 gRPC has no event for it
+            await asyncio.sleep(0.01)
+        model.go.release(3)
+        ended = await asyncio.gather(*calls, return_exceptions=True)
         last = [call(channel, "ModelInfer", pixels(), pb.ModelInferResponse) for _ in range(3)]
-        await asyncio.sleep(0.05)
+        for _ in range(4):
+            await model.begins()
+        await asyncio.sleep(0.1)  # in which the others come, and the last one's end is told
         last[-1].cancel()
+        await asyncio.sleep(0.1)
+        model.go.release(2)
         await asyncio.gather(*last, return_exceptions=True)
         return ended
 
@@ -302,7 +299,7 @@ def test_a_full_queue_and_a_caller_that_gives_up(monkeypatch: pytest.MonkeyPatch
     for error in refused:
         assert error.code() is grpc.StatusCode.UNAVAILABLE
         assert ("grpc-retry-pushback-ms", "1000") in tuple(error.trailing_metadata())
-    assert worked == 5
+    assert len(model.seen) == 5
 
 
 def test_no_request_is_held_when_it_is_answered() -> None:

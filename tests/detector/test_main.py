@@ -23,7 +23,7 @@ def test_refuses_other_machines_unless_told() -> None:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
     )
     assert ended.returncode == 2
     assert "MODEL_SERVER_ALLOW_REMOTE=1" in ended.stderr
@@ -47,11 +47,11 @@ def test_is_loopback(host: str, loopback: bool) -> None:
 
 def test_serves_and_ends_cleanly_on_sigterm() -> None:
     with running() as server:
-        assert httpx.get(f"{server.url}/v2/health/live").json() == {"live": True}
+        assert httpx.get(f"{server.url}/v2/health/live", timeout=30).json() == {"live": True}
         with grpc.insecure_channel(server.grpc) as channel:
-            grpc.channel_ready_future(channel).result(timeout=10)
+            grpc.channel_ready_future(channel).result(timeout=30)
         server.process.send_signal(signal.SIGTERM)
-        log, _ = server.process.communicate(timeout=10)
+        log, _ = server.process.communicate(timeout=30)
     assert server.process.returncode == 0
     assert not re.search("Traceback|GET /", log)
 

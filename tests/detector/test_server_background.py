@@ -72,7 +72,7 @@ def test_one_turn_is_left_for_others_while_there_are_any(
 
 
 def test_those_beyond_their_places_and_those_whose_turn_does_not_come_may_come_again(model: Held) -> None:
-    limits = Limits(workers=1, background=2, background_wait_s=0.2)
+    limits = Limits(workers=1, background=2, background_wait_s=1)
 
     async def run() -> tuple[list[httpx.Response], httpx.Response]:
         body, headers = raw(picture())
