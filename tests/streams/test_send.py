@@ -133,14 +133,18 @@ def test_one_file_that_fails_does_not_keep_the_others_back(tmp_path: Path) -> No
 def test_no_more_uploads_are_under_way_than_asked_for(tmp_path: Path, at_once: int) -> None:
     under_way = most = 0
 
+    together = asyncio.Barrier(at_once)
+
     async def slow(_: httpx.Request) -> httpx.Response:
         nonlocal under_way, most
         under_way += 1
         most = max(most, under_way)
-        await asyncio.sleep(0.01)
+        async with asyncio.timeout(30):
+            await together.wait()
+        await asyncio.sleep(0.01)  # in which one more would come
         under_way -= 1
         return httpx.Response(201, json={"image_id": "1", "detection": None})
 
-    paths = make(tmp_path, *(f"{n}.png" for n in range(8)))
-    assert len(sent(paths, slow, at_once=at_once)) == 8
+    paths = make(tmp_path, *(f"{n}.png" for n in range(9)))
+    assert len(sent(paths, slow, at_once=at_once)) == 9
     assert most == at_once
