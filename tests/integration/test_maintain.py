@@ -88,7 +88,8 @@ def test_circles_maintain_says_what_it_would_do_and_does_it(often: Settings) -> 
     time.sleep(often.file_grace_s)
     assert "\ndelete  " in circles(often, "maintain").stdout
     assert len(on_disk(often)) < before
-    assert "nothing is due" in circles(often, "maintain").stdout
+    # On a busy machine something of the last run may be due by now.
+    wait_until(lambda: "nothing is due" in circles(often, "maintain").stdout)
     assert query(often, "SELECT count(*), count(DISTINCT object_id) FROM lake.objects") == [(1200, 1200)]
 
 
