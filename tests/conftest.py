@@ -7,6 +7,8 @@ import subprocess
 import pytest
 from hypothesis import settings
 
+from deploy.local import ports
+
 LONG = (
     "tests/integration/test_schemas_fuzz.py",
     "tests/conformance/",
@@ -18,6 +20,9 @@ LONG = (
 
 settings.register_profile("untimed", deadline=None)  # machines are shared, and a first call compiles
 settings.load_profile("untimed")
+# A port is chosen before it is listened on: of those who run tests beside each other each has its own.
+workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+ports.RANGE = ports.RANGE[int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % workers :: workers]
 os.environ.pop("COLUMNS", None)  # which pytest sets for its workers: tables would be as wide as its terminal
 
 
