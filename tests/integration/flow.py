@@ -129,7 +129,7 @@ def ledger(settings: Settings) -> Iterator[Ledger]:
         yield Ledger(catalog, generation)
 
 
-def wait_until(condition: Callable[[], object], timeout_s: float = 40) -> None:
+def wait_until(condition: Callable[[], object], timeout_s: float = 90) -> None:
     """Return once `condition` holds; fail when it does not come to hold in time."""
     deadline = time.monotonic() + timeout_s
     while not condition():

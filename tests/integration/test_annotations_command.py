@@ -65,7 +65,7 @@ class Stack:
 
 @pytest.fixture(scope="module")
 def stack(fresh: Fresh) -> Iterator[Stack]:
-    settings = fresh(mode="dummy", detection_wait_s=30)
+    settings = fresh(mode="dummy", detection_wait_s=30, after_wait_s=30)
     with stages(settings), httpx.Client(base_url=settings.api_url, timeout=60) as api:
         ids = []
         for seed in range(IMAGES):

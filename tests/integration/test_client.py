@@ -23,7 +23,7 @@ def test_a_generated_client_uploads_reads_lists_counts_and_knows_problems(
     pictures = [tmp_path / f"{seed}.png" for seed in range(3)]
     for seed, file in enumerate(pictures):
         file.write_bytes(picture(seed))
-    settings = fresh(mode="dummy", auth="on")
+    settings = fresh(mode="dummy", auth="on", after_wait_s=30)
     with stages(settings):
         document = tmp_path / "openapi.json"
         document.write_bytes(httpx.get(f"{settings.api_url}/openapi.json", timeout=60).content)

@@ -101,9 +101,10 @@ def large(fresh: Fresh) -> Settings:
 @pytest.mark.parametrize("name", ["out.csv", "out.json"])
 def test_an_interrupted_export_leaves_nothing(large: Settings, tmp_path: Path, name: str) -> None:
     process = command(large, tmp_path / name)
+    os.setpriority(os.PRIO_PROCESS, process.pid, 19)  # on a busy machine it is the one that waits, not we
     wait_until(lambda: any(path.stat().st_size for path in tmp_path.glob(f".{name}.*/{name}")))
     process.send_signal(signal.SIGINT)
-    said, wrong = process.communicate(timeout=30)
+    said, wrong = process.communicate(timeout=60)
     assert (process.returncode, said) == (130, "")
     assert "Traceback" not in wrong
     assert list(tmp_path.iterdir()) == []
