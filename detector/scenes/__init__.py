@@ -2,5 +2,6 @@
 
 from detector.scenes.hard import HardScene, render_hard
 from detector.scenes.plain import MAX_DISCS, Scene, render
+from detector.scenes.thin import render_thin
 
-__all__ = ["MAX_DISCS", "HardScene", "Scene", "render", "render_hard"]
+__all__ = ["MAX_DISCS", "HardScene", "Scene", "render", "render_hard", "render_thin"]

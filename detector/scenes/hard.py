@@ -146,12 +146,7 @@ def place(random: np.random.Generator, width: int, height: int, *, smear: bool) 
 def put(random: np.random.Generator, canvas: Canvas, disc: Disc, draw: discs.Draw, light: float) -> Canvas:
     """Draw a disc and its shadow; returns its coverage (H, W)."""
     height, width = canvas.shape[:2]
-    size = int(np.clip(2.6 * disc.a / (1 - 2 * discs.MARGIN), 20, 700))
-    patch = draw(random, size)
-    radius = size * (0.5 - discs.MARGIN)
-    warp = onto(disc, size, radius, random.uniform(0, 2 * np.pi))
-    if size * 0.5 > 1.6 * disc.a:  # much smaller than drawn: as a lens would, blur before sampling
-        patch = cv2.GaussianBlur(patch, (0, 0), 0.35 * radius / disc.a).astype(np.float32, copy=False)
+    patch, warp = drawn_for(random, disc, draw)
     patch[..., :3] *= patch[..., 3:]
     drawn = cv2.warpAffine(patch, warp, (width, height), flags=cv2.INTER_LINEAR)
     cover = drawn[..., 3]
@@ -162,6 +157,17 @@ def put(random: np.random.Generator, canvas: Canvas, disc: Disc, draw: discs.Dra
     canvas *= 1 - cover[..., None]
     canvas += drawn[..., :3]
     return np.asarray(cover > 0.02, np.float32)
+
+
+def drawn_for(random: np.random.Generator, disc: Disc, draw: discs.Draw) -> tuple[Canvas, FloatArray]:
+    """What is seen on a disc, (S, S, 4), and the affine map (2, 3) that lays it there."""
+    size = int(np.clip(2.6 * disc.a / (1 - 2 * discs.MARGIN), 20, 700))
+    patch = draw(random, size)
+    radius = size * (0.5 - discs.MARGIN)
+    warp = onto(disc, size, radius, random.uniform(0, 2 * np.pi))
+    if size * 0.5 > 1.6 * disc.a:  # much smaller than drawn: as a lens would, blur before sampling
+        patch = cv2.GaussianBlur(patch, (0, 0), 0.35 * radius / disc.a).astype(np.float32, copy=False)
+    return patch, warp
 
 
 def onto(disc: Disc, size: int, radius: float, spin: float) -> FloatArray:

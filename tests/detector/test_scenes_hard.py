@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from detector.circles import is_valid
-from detector.scenes import HardScene, render_hard
+from detector.scenes import HardScene, render_hard, render_thin
 from detector.scenes.clutter import OVER, UNDER
 from detector.scenes.discs import KINDS, MARGIN, polar, smeared
 from detector.scenes.hard import Disc, shown
 from detector.scenes.tables import KINDS as TABLES
+from detector.scenes.thin import light_through
 
 WIDTH, HEIGHT = 240, 180
 
@@ -103,3 +104,17 @@ def test_tables_and_clutter_are_pictures() -> None:
             draw(random, canvas, mask)
             assert np.isfinite(canvas).all(), draw
             assert mask.min() >= 0 and mask.max() <= 1, draw
+
+
+def test_thin_things_hide_nothing_and_darken_what_is_below() -> None:
+    one, again = render_thin(7, 160, 120), render_thin(7, 160, 120)
+    assert np.array_equal(one.image, again.image)
+    assert np.array_equal(one.circles, again.circles)
+    counts = [len(render_thin(seed, WIDTH, HEIGHT).circles) for seed in range(8)]
+    assert min(counts) >= 5
+    patch = np.zeros((2, 2, 4), np.float32)
+    patch[0] = (51, 102, 255, 1)
+    assert light_through(patch)[0] == pytest.approx(np.array([[0.2, 0.4, 1]] * 2))
+    assert (light_through(patch)[1] == 1).all()
+    with pytest.raises(ValueError, match="at least 64 x 64"):
+        render_thin(0, 480, 63)
