@@ -2,13 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo up test test-containers check bench crashes replays faults train picture proto lock clean help
+.PHONY: demo up test test-containers check bench crashes replays faults train network picture proto lock clean help
 help:
 	@echo "make demo    start everything, send sample photographs, print what was found (ARGS=--exit to leave)"
 	@echo "make test    all tests, on a real Kafka and a real PostgreSQL that they start themselves"
 	@echo "make check   types, lint, format"
 	@echo "make bench   ratios to the limit of each part (ONLY=fold for one)"
 	@echo "make train   the scorer of circles:2 again, from DATA=folder of annotated sets (half an hour)"
+	@echo "make network the network of circles:2 again (an hour; installs PyTorch, 3 GB)"
 	@echo "make crashes kill materializers at each step of a commit, and what they need (KILLS=500 SEED=1)"
 	@echo "make replays kill all who take part in replays, and what they need (KILLS=200 SEED=1)"
 	@echo "make faults  kill every process in turn while 2,000 images pass (RUNS=1 SEED=1)"
@@ -45,6 +46,10 @@ faults: .venv/.dev
 train: .venv/.dev
 	@$(BIN)/python -m detector.training --data $(or $(DATA),../shared/data)
 
+network: .venv/.dev
+	@$(BIN)/pip install -q --require-hashes --only-binary :all: -r detector/training/requirements.lock
+	@$(BIN)/python -m detector.training.network
+
 picture: .venv/.dev
 	@$(BIN)/python -m docs.picture
 
@@ -62,7 +67,9 @@ lock: .venv/.dev
 	$$compile -c requirements-dev.lock pyproject.toml -o deploy/requirements.lock; \
 	for own in tests/conformance tests/client bench/peers; do \
 		$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --generate-hashes --no-header \
-			$$own/requirements.in -o $$own/requirements.lock; done
+			$$own/requirements.in -o $$own/requirements.lock; done; \
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --generate-hashes --no-header \
+		-c requirements-dev.lock detector/training/requirements.in -o detector/training/requirements.lock
 
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": make PYTHON=/path/to/python3.11")'

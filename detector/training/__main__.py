@@ -27,7 +27,7 @@ from detector.v2.forest import FOLDER, Scorer, as_scorer
 
 SCENES = 8000
 HELD_OUT = 200
-"""Scenes kept for calibration and for the card; their seeds follow those of training."""
+"""Scenes kept for calibration and for the card; their numbers follow those of training."""
 PHOTOGRAPH_WEIGHT = 2.0
 NOT_TRAINED_ON = ("blood-cells",)
 """Sets where much that is round has no annotation: they would teach that cells are none."""

@@ -15,7 +15,7 @@ from detector.evaluation.bootstrap import Figure
 from detector.evaluation.measures import Report, measure
 from detector.evaluation.score import score
 from detector.training.measure import Measured, recalibrated
-from detector.v2 import features, fine, neighbours
+from detector.v2 import fine, neighbours, network, propose
 from detector.v2.model import MIN_SCORE
 
 LIBRARIES = ("lightgbm", "numba", "numpy", "opencv-contrib-python-headless", "scipy")
@@ -34,7 +34,7 @@ def write(
     facts = {
         "slope": round(slope, 4),
         "offset": round(offset, 4),
-        "features": [*features.NAMES, *fine.NAMES, *neighbours.NAMES],
+        "features": [*propose.NAMES, *fine.NAMES, *neighbours.NAMES],
         "scenes": scenes,
     }
     (folder / "scorer.json").write_text(json.dumps(facts, indent=1) + "\n")
@@ -59,6 +59,8 @@ first sees the candidate alone, the second also the first's scores of what stand
   below except blood-cells, where most cells have no annotation.
 - Trained by `python -m detector.training --data FOLDER --scenes {scenes}`; a folder holds a COCO folder for
   each set.
+- The network whose word it weighs has SHA-256 `{hashlib.sha256(network.FILE.read_bytes()).hexdigest()}`
+  and has its own card, [network.md](network.md).
 - scorer.npy has SHA-256 `{digest}`,
   and comes out the same again with {libraries}
   on the same kind of processor (OpenCV and LLVM choose their instructions by it).
@@ -67,7 +69,7 @@ first sees the candidate alone, the second also the first's scores of what stand
 
 Each set was left out of training altogether for its own row; box IoU, score from {MIN_SCORE}, 95 % intervals
 from resampled images. Of blood-cells only the recall says anything. One logistic calibration serves all rows;
-it was fitted on these left-out results of all rows except blood-cells.
+it was fitted on these left-out results of all rows except blood-cells, photographs nine times scenes.
 
 | {" | ".join(COLUMNS)} |
 |{"---|" * len(COLUMNS)}

@@ -12,13 +12,16 @@ from detector.circles import FloatArray, make
 from detector.evaluation.dataset import AnnotatedImage
 from detector.evaluation.overlap import box_iou, boxes
 from detector.images import decode
-from detector.scenes import render_hard
+from detector.scenes import HardScene, render_hard, render_thin
 from detector.v2.edges import packed, smooth
 from detector.v2.fine import Fine, refined
 from detector.v2.model import LONG_SIDE, SEARCH_SIDE, scaled
 from detector.v2.propose import Candidates, propose, reduced
 
 SIZES = ((640, 480), (640, 480), (480, 640), (640, 360), (640, 640), (360, 640), (560, 420))
+
+THIN = 9
+"""One of so many scenes is of thin things."""
 
 DOUBTFUL = 0.4
 """IoU with a doubtful disc from which a candidate is neither right nor wrong."""
@@ -42,10 +45,16 @@ class Example(NamedTuple):
     doubtful: NDArray[np.bool_]
 
 
-def of_scene(seed: int) -> Example:
+def rendered(number: int, first: int = 0) -> HardScene:
+    """The scene of this number, of those whose seeds begin at `first`."""
+    render = render_thin if number % THIN == THIN // 2 else render_hard
+    return render(first + number, *SIZES[number % len(SIZES)])
+
+
+def of_scene(number: int) -> Example:
     """The candidates of a rendered scene."""
     cv2.setNumThreads(1)
-    scene = render_hard(seed, *SIZES[seed % len(SIZES)])
+    scene = rendered(number)
     return label(scene.image, boxes(scene.circles), boxes(scene.doubtful), SEARCH_SIDE)
 
 

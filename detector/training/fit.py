@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from detector.circles import FloatArray
 from detector.training.examples import Example
+from detector.v2 import network
 from detector.v2.fine import Fine
 from detector.v2.forest import NODE, forest, score
 from detector.v2.model import WORTH_A_LOOK, logistic, second_features
@@ -37,6 +38,10 @@ PARAMETERS = {
 }
 TREES = (200, 280)
 
+WITHOUT_NETWORK = 5
+"""One of so many examples is learned without the network's word, as some candidates have none. Not a multiple
+of a photograph's variants, so that each of them has its turn."""
+
 Weighted = tuple[Example, float]
 
 
@@ -45,6 +50,10 @@ def fit(examples: Sequence[Weighted]) -> NDArray[np.void]:
 
     The second stage sees first scores of a model that was not trained on the same picture.
     """
+    examples = [
+        (unasked(example), weight) if n % WITHOUT_NETWORK == 0 else (example, weight)
+        for n, (example, weight) in enumerate(examples)
+    ]
     half = np.arange(len(examples)) // 8 % 2  # variants of one photograph stay together
     groups = [[example for example, h in zip(examples, half, strict=True) if h != k] for k in (0, 1)]
     others = [forest(nodes_of(first_stage(group), 1), 1) for group in groups]
@@ -58,6 +67,13 @@ def fit(examples: Sequence[Weighted]) -> NDArray[np.void]:
         weights.append(weight * certain(example.fine_iou[looked], example.doubtful[looked]))
     second = train(np.concatenate(rows), np.concatenate(targets), np.concatenate(weights), TREES[1])
     return joined(nodes_of(first_stage(examples), 1), nodes_of(second, 2))
+
+
+def unasked(example: Example) -> Example:
+    """The same candidates, of which the network said nothing."""
+    features = example.candidates.features.copy()
+    features[:, -len(network.NAMES) :] = network.SILENT
+    return example._replace(candidates=example.candidates._replace(features=features))
 
 
 def first_stage(examples: Sequence[Weighted]) -> lightgbm.Booster:

@@ -17,10 +17,12 @@ from detector.evaluation.observe import Observation
 from detector.evaluation.overlap import box_iou, boxes
 from detector.evaluation.score import RIGHT
 from detector.images import decode
-from detector.scenes import render_hard
-from detector.training.examples import SIZES
+from detector.training.examples import rendered
 from detector.v2.forest import Scorer
 from detector.v2.model import find_all
+
+PHOTOGRAPHS = 0.9
+"""Their weight in calibration: they are what is asked for, scenes are of more kinds."""
 
 
 class Measured(NamedTuple):
@@ -39,32 +41,29 @@ def of_images(dataset: Dataset, scorer: Scorer) -> Iterable[Observation]:
         yield Observation(image, find_all(decode(image.path.read_bytes()), scorer), 0.0)
 
 
-def of_scenes(seeds: Sequence[int], scorer: Scorer) -> Iterable[Observation]:
+def of_scenes(numbers: Sequence[int], scorer: Scorer) -> Iterable[Observation]:
     """Scenes as if annotated; what hardly shows is left out of what was found, as nobody can tell."""
-    for seed in seeds:
-        scene = render_hard(seed, *SIZES[seed % len(SIZES)])
+    for number in numbers:
+        scene = rendered(number)
         found = find_all(scene.image, scorer)
         unclear = box_iou(boxes(found), boxes(scene.doubtful)).max(axis=1, initial=0) > RIGHT
         clear = box_iou(boxes(found), boxes(scene.circles)).max(axis=1, initial=0) > RIGHT
-        annotated = AnnotatedImage(f"scene {seed}", Path(), scene.circles)
+        annotated = AnnotatedImage(f"scene {number}", Path(), scene.circles)
         yield Observation(annotated, found[clear | ~unclear], 0.0)
 
 
 def calibrated(sets: Sequence[Measured]) -> tuple[float, float]:
     """Slope and offset of the logistic curve from log odds to the share that is right (Platt 1999).
 
-    Photographs and scenes count alike, however many there are of each.
+    However many there are of each, photographs weigh PHOTOGRAPHS, and scenes the rest.
     """
-    groups = [
-        [o for m in sets for o in m.observations if (o.image.path == Path()) == rendered]
-        for rendered in (False, True)
-    ]
     odds, right, weight = [], [], []
-    for group in groups:
-        scores, hits = right_ones(group)
+    every = [observation for one in sets for observation in one.observations]
+    for is_scene, share in ((False, PHOTOGRAPHS), (True, 1 - PHOTOGRAPHS)):
+        scores, hits = right_ones(each for each in every if (each.image.path == Path()) == is_scene)
         odds.append(logit(np.clip(scores, 1e-6, 1 - 1e-6)))
         right.append(hits)
-        weight.append(np.full(len(hits), 1 / len(hits)))
+        weight.append(np.full(len(hits), share / max(1, len(hits))))
     return platt(np.concatenate(odds), np.concatenate(right), np.concatenate(weight))
 
 

@@ -1,4 +1,4 @@
-"""From an image to described candidates: voting, tracing, joining what is the same."""
+"""From an image to described candidates: voting and guessing, tracing, joining what is the same."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.v2 import edges, features, rims, voting
+from detector.v2 import edges, features, network, rims, voting
 from detector.v2.compiled import Floats, compiled
 
 EDGES = 6000
 """Edge points that vote, and the seeds and candidates that remain after each step."""
-SEEDS = 400
-TRACED = 150
+SEEDS = 250
+TRACED = 90
 
 COARSE = rims.Search(low=0.72, high=1.32, rings=20, angles=24, give=0.5)
 FINE = rims.Search(low=0.8, high=1.2, rings=21, angles=24, give=0.3)
@@ -32,8 +32,12 @@ NEAR = 0.2
 """In radii: not the same rim, and yet from the same edges."""
 
 
+NAMES = (*features.NAMES, *network.NAMES)
+"""Columns of features."""
+
+
 class Candidates(NamedTuple):
-    """ellipses: (n, 5) x, y, a, b, angle in pixels of the searched picture; features: as features.NAMES."""
+    """ellipses: (n, 5) x, y, a, b, angle in pixels of the searched picture; features: as NAMES."""
 
     ellipses: Floats
     features: Floats
@@ -69,8 +73,10 @@ def propose(small: NDArray[np.uint8]) -> Candidates:
     picture = edges.picture(small)
     first, directions = joined(traced(picture, seeded(picture), COARSE))
     best = first._replace(directions=directions).taken(slice(TRACED))
-    last, _ = joined(traced(picture, best, FINE))
-    return described(picture, last)
+    glance = network.glance(small)
+    begun = Rims(*(np.concatenate(both) for both in zip(best, guessed(glance), strict=True)))
+    last, _ = joined(traced(picture, begun, FINE))
+    return described(picture, glance, last)
 
 
 def seeded(picture: edges.Picture) -> Rims:
@@ -78,11 +84,22 @@ def seeded(picture: edges.Picture) -> Rims:
     height, width = picture.ratio.shape
     x, y, nx, ny = edges.thin(picture.gradient, picture.ratio, EDGES)
     seeds = voting.seeds(x, y, nx, ny, width, height, SEEDS)
-    circles = np.zeros((len(seeds), 5), np.float32)
-    circles[:, :3] = seeds[:, [voting.X, voting.Y, voting.RADIUS]]
-    circles[:, rims.MINOR] = seeds[:, voting.RADIUS]
-    none = np.zeros(len(seeds), np.float32)
-    return Rims(circles, seeds[:, voting.RADIUS], seeds[:, voting.DIRECTIONS], none, none)
+    return begin(seeds[:, [voting.X, voting.Y, voting.RADIUS]], seeds[:, voting.DIRECTIONS])
+
+
+def guessed(glance: network.Glance) -> Rims:
+    """Circles by the network, which nobody has voted for."""
+    circles = glance.guesses[:, :3]
+    return begin(circles, np.zeros(len(circles), np.float32))
+
+
+def begin(circles: Floats, directions: Floats) -> Rims:
+    """Circles (n, 3) of x, y, radius, to be traced."""
+    traced = np.zeros((len(circles), rims.VISIBLE + 1), np.float32)
+    traced[:, [rims.X, rims.Y, rims.MAJOR]] = circles
+    traced[:, rims.MINOR] = circles[:, 2]
+    none = np.zeros(len(circles), np.float32)
+    return Rims(traced, circles[:, 2], directions, none, none)
 
 
 def traced(picture: edges.Picture, begun: Rims, search: rims.Search) -> Rims:
@@ -145,11 +162,11 @@ def join(
     return kept[:n], here[:n], near[:n], directions
 
 
-def described(picture: edges.Picture, begun: Rims) -> Candidates:
+def described(picture: edges.Picture, glance: network.Glance, begun: Rims) -> Candidates:
     """Rims with their features."""
     height, width = picture.ratio.shape
     ellipses = np.ascontiguousarray(begun.traced[:, : rims.CLEAR])
-    table = np.zeros((len(ellipses), len(features.NAMES)), np.float32)
+    table = np.zeros((len(ellipses), len(NAMES)), np.float32)
     noise = np.float32(np.median(np.hypot(picture.gradient[::4, ::4, 0], picture.gradient[::4, ::4, 1])))
     features.describe(*picture, ellipses, noise, np.float32(1 / max(width, height)), table)
     radius = np.sqrt(ellipses[:, rims.MAJOR] * ellipses[:, rims.MINOR])
@@ -160,4 +177,5 @@ def described(picture: edges.Picture, begun: Rims) -> Candidates:
     table[:, features.SEED_DIRECTIONS] = begun.directions
     table[:, features.SEEDS_HERE] = begun.here
     table[:, features.SEEDS_NEAR] = begun.near
+    network.evidence(*glance, ellipses, table[:, len(features.NAMES) :])
     return Candidates(ellipses, table)

@@ -25,7 +25,7 @@ from detector.training.examples import (
     of_photograph,
     of_scene,
 )
-from detector.v2 import features
+from detector.v2 import features, network
 from detector.v2.fine import NAMES as FINE_NAMES
 from detector.v2.fine import Fine
 from detector.v2.propose import Candidates
@@ -124,6 +124,16 @@ def test_a_set_left_out_and_a_set_badly_annotated_teach_nothing() -> None:
     assert weighted([scene], photographs, without="coins") == [(scene, 1.0)]
 
 
+def test_an_example_without_the_network_has_all_else() -> None:
+    example = of_scene(1)
+    bare = fit.unasked(example)
+    own = len(features.NAMES)
+    np.testing.assert_array_equal(bare.candidates.features[:, :own], example.candidates.features[:, :own])
+    assert (bare.candidates.features[:, own:] == network.SILENT).all()
+    assert (example.candidates.features[:, own] >= 0).any(), "the given one stays as it is"
+    assert fit.WITHOUT_NETWORK % len(VARIANTS)
+
+
 @given(slope=st.floats(0.3, 3), offset=st.floats(-1, 1))
 def test_platt_recovers_slope_and_offset(slope: float, offset: float) -> None:
     """Right as often as the curve says: each of the odds once as right, once as wrong, so weighted."""
@@ -134,14 +144,14 @@ def test_platt_recovers_slope_and_offset(slope: float, offset: float) -> None:
     assert found == pytest.approx((slope, offset), abs=0.01)
 
 
-def test_calibration_counts_photographs_and_scenes_alike() -> None:
-    """Of scores of .5, all scenes' are wrong, all photographs' right: so half are, however many of each."""
+def test_calibration_counts_photographs_nine_times_scenes() -> None:
+    """Of scores of .5, all scenes' are wrong, all photographs' right: so .9 are, however many of each."""
     hit = observed(circles((50, 50, 20), scores=[0.5]), circles((50, 50, 20)))
     miss = Observation(
         AnnotatedImage("scene", Path(), circles((50, 50, 20))), circles((90, 90, 20), scores=[0.5]), 0.0
     )
     sets = [measure.measured("photographs", [hit] * 9), measure.measured("scenes", [miss])]
-    assert measure.calibrated(sets)[1] == pytest.approx(0, abs=1e-3)
+    assert 1 / (1 + np.exp(-measure.calibrated(sets)[1])) == pytest.approx(0.9, abs=1e-3)
 
 
 def test_one_true_circle_makes_one_found_right() -> None:

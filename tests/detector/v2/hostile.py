@@ -11,7 +11,7 @@ from itertools import product
 
 import numpy as np
 
-from detector.v2 import features, paths, rims
+from detector.v2 import features, network, paths, rims
 from detector.v2.compiled import Floats
 from detector.v2.edges import picture
 from detector.v2.fine import SEARCH
@@ -76,6 +76,7 @@ def main() -> None:
     rims.refine(small.colours, odd, *SEARCH)
     table = np.empty((len(odd), len(features.NAMES)), np.float32)
     features.describe(*small, odd, np.float32(1), np.float32(1 / 120), table)
+    network.evidence(*network.glance(drawn([disc(60, 45, 22)], 120, 90)), odd, table)
     print(f"{shown} pictures")
 
 

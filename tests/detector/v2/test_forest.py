@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from detector.training.fit import PARAMETERS, joined, nodes_of
-from detector.v2 import features, fine, neighbours
+from detector.v2 import fine, neighbours, propose
 from detector.v2.compiled import Floats
 from detector.v2.forest import FOLDER, NODE, as_scorer, forest, score
 
@@ -52,7 +52,7 @@ def test_the_committed_trees_stay_within_their_rows_and_features() -> None:
     nodes = np.load(FOLDER / "scorer.npy")
     facts = json.loads((FOLDER / "scorer.json").read_text())
     assert nodes.dtype == NODE
-    assert facts["features"] == [*features.NAMES, *fine.NAMES, *neighbours.NAMES]
+    assert facts["features"] == [*propose.NAMES, *fine.NAMES, *neighbours.NAMES]
     roots = np.flatnonzero(nodes["stage"])
     assert (nodes["stage"][roots] == np.sort(nodes["stage"][roots])).all()
     beyond = int(roots[nodes["stage"][roots] == 2][0])
@@ -60,6 +60,6 @@ def test_the_committed_trees_stay_within_their_rows_and_features() -> None:
     rows = np.arange(len(nodes))
     assert (nodes["next"][inner] > rows[inner]).all(), "every walk ends"
     assert (nodes["next"][inner] + 1 < len(nodes)).all()
-    assert nodes["feature"][:beyond].max() < len(features.NAMES)
+    assert nodes["feature"][:beyond].max() < len(propose.NAMES)
     assert nodes["feature"].max() < len(facts["features"])
     assert np.isfinite(nodes["value"]).all()

@@ -1,0 +1,154 @@
+"""What the network learns from: rendered scenes, small and varied, and what it should say of them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.circles import Circles, FloatArray
+from detector.training.examples import rendered
+from detector.v2.model import SEARCH_SIDE
+from detector.v2.network import BINS, CELL, MULTIPLE, RADII, STEP
+from detector.v2.propose import reduced
+
+FIRST_SEED = 1_000_000
+"""Far from those of the trees' scenes: what it says of a scene that it knows by heart is worth nothing."""
+
+WIDTH, LEAST_WIDTH = 0.17, 4.5
+"""Standard deviation of what is wanted around a centre: in radii, and in pixels at least."""
+RADIUS_WIDTH = 0.45
+"""The same over radii, in steps from one to the next."""
+TOLD = 0.3
+"""Of what is wanted at a centre: from here on a place should say where the centre is."""
+UNSAID = 0.1
+"""Around a doubtful disc: from here on a place may say what it likes."""
+
+
+class Seen(NamedTuple):
+    """image: (H, W, 3) uint8; discs, doubtful: (n, 3) x, y, radius in pixels, pixel centres at halves."""
+
+    image: NDArray[np.uint8]
+    discs: FloatArray
+    doubtful: FloatArray
+
+
+class Wanted(NamedTuple):
+    """What the network should say, (BINS, rows, columns) but offsets: (3, BINS, rows, columns).
+
+    likely: 1 where a disc is, less around it; offsets: as the network's, where told is more than 0, the
+    more the nearer; unsaid: 1 where nobody can tell.
+    """
+
+    likely: NDArray[np.float32]
+    offsets: NDArray[np.float32]
+    told: NDArray[np.float32]
+    unsaid: NDArray[np.float32]
+
+
+def of_number(number: int) -> Seen:
+    """The scene of this number, lying."""
+    cv2.setNumThreads(1)
+    scene = rendered(number, FIRST_SEED)
+    height, width = scene.image.shape[:2]
+    small = reduced(scene.image, SEARCH_SIDE)
+    scale = np.float32(small.shape[1] / width)
+    discs, doubtful = (placed(circles, scale) for circles in (scene.circles, scene.doubtful))
+    if height > width:
+        return Seen(np.ascontiguousarray(small.swapaxes(0, 1)), discs[:, [1, 0, 2]], doubtful[:, [1, 0, 2]])
+    return Seen(small, discs, doubtful)
+
+
+def placed(circles: Circles, scale: np.float32) -> FloatArray:
+    return (np.column_stack([circles["x"], circles["y"], circles["radius"]]) * scale).astype(float)
+
+
+def varied(random: np.random.Generator, seen: Seen) -> Seen:
+    """The scene mirrored, larger or smaller, in other colours and light."""
+    height, width = seen.image.shape[:2]
+    image, discs, doubtful = seen.image, seen.discs.copy(), seen.doubtful.copy()
+    for axis, side in ((0, width), (1, height)):
+        if random.random() < 0.5:
+            image = np.flip(image, 1 - axis)
+            for rows in (discs, doubtful):
+                rows[:, axis] = side - rows[:, axis]
+    image = np.ascontiguousarray(image)
+    if random.random() < 0.5:
+        scale = float(np.exp(random.uniform(np.log(0.65), np.log(1.6))))
+        shift = random.uniform(0, 1, 2) * (width, height) * (1 - scale)
+        moved = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+        beyond = random.uniform(0, 255, 3).tolist()
+        image = cv2.warpAffine(image, moved, (width, height), borderValue=beyond).astype(np.uint8, copy=False)
+        for rows in (discs, doubtful):
+            rows *= scale
+            rows[:, :2] += shift
+        inside = ((discs[:, :2] >= 0) & (discs[:, :2] < (width, height))).all(axis=1)
+        discs, doubtful = discs[inside], np.concatenate([doubtful, discs[~inside]])
+    return Seen(in_other_light(random, image), discs, doubtful)
+
+
+def in_other_light(random: np.random.Generator, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    tones = image.astype(np.float32)
+    if random.random() < 0.3:
+        tones = tones[..., random.permutation(3)]
+    if random.random() < 0.15:
+        tones = np.repeat(tones.mean(axis=2, keepdims=True), 3, axis=2)
+    if random.random() < 0.1:
+        tones = 255 - tones
+    tones = (tones - 128) * np.float32(random.uniform(0.6, 1.4)) + np.float32(128 + random.uniform(-40, 40))
+    tones = 128 + (tones - 128) * (1 + random.normal(0, 0.08, 3)).astype(np.float32)
+    if random.random() < 0.4:
+        tones += random.standard_normal(tones.shape, np.float32) * np.float32(random.uniform(1, 8))
+    if random.random() < 0.2:
+        tones = cv2.GaussianBlur(tones, (0, 0), random.uniform(0.4, 1.2)).astype(np.float32, copy=False)
+    return np.clip(np.rint(tones), 0, 255).astype(np.uint8)
+
+
+def wanted(seen: Seen) -> Wanted:
+    """What the network should say of a scene."""
+    rows, columns = (-(-side // MULTIPLE) * MULTIPLE // CELL for side in seen.image.shape[:2])
+    likely, told, unsaid = np.zeros((3, BINS, rows, columns), np.float32)
+    offsets = np.zeros((3, BINS, rows, columns), np.float32)
+    write(seen.discs, seen.doubtful, likely, offsets, told, unsaid)
+    return Wanted(likely, offsets, told, unsaid)
+
+
+@numba.njit(cache=True)
+def write(
+    discs: FloatArray,
+    doubtful: FloatArray,
+    likely: NDArray[np.float32],
+    offsets: NDArray[np.float32],
+    told: NDArray[np.float32],
+    unsaid: NDArray[np.float32],
+) -> None:
+    """To arrays of zeros, as in `Wanted`."""
+    bins, rows, columns = likely.shape
+    for n in range(len(discs) + len(doubtful)):
+        clear = n < len(discs)
+        x, y, radius = discs[n] if clear else doubtful[n - len(discs)]
+        level = np.log(radius / RADII[0]) / STEP
+        width = max(WIDTH * radius, LEAST_WIDTH)
+        nearest = min(max(int(np.rint(level)), 0), bins - 1)
+        top, bottom = max(0, int((y - 3 * width) / CELL)), min(rows - 1, int((y + 3 * width) / CELL))
+        left, right = max(0, int((x - 3 * width) / CELL)), min(columns - 1, int((x + 3 * width) / CELL))
+        for b in range(max(0, nearest - 2), min(bins, nearest + 3)):
+            for i in range(top, bottom + 1):
+                for j in range(left, right + 1):
+                    dx, dy = x - CELL * (j + 0.5), y - CELL * (i + 0.5)
+                    far = (dx * dx + dy * dy) / width**2 + ((level - b) / RADIUS_WIDTH) ** 2
+                    value = np.exp(-far / 2)
+                    if not clear:
+                        unsaid[b, i, j] = max(unsaid[b, i, j], np.float32(value > UNSAID))
+                        continue
+                    likely[b, i, j] = max(likely[b, i, j], value)
+                    if value > max(TOLD, told[b, i, j]):
+                        told[b, i, j] = value
+                        offsets[0, b, i, j], offsets[1, b, i, j] = dx / RADII[b], dy / RADII[b]
+                        offsets[2, b, i, j] = level - b
+        i, j = int(y / CELL), int(x / CELL)
+        if clear and 0 <= i < rows and 0 <= j < columns:
+            likely[nearest, i, j] = 1
