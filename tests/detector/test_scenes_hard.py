@@ -112,9 +112,9 @@ def test_thin_things_hide_nothing_and_darken_what_is_below() -> None:
     assert np.array_equal(one.circles, again.circles)
     counts = [len(render_thin(seed, WIDTH, HEIGHT).circles) for seed in range(8)]
     assert min(counts) >= 5
-    patch = np.zeros((2, 2, 4), np.float32)
-    patch[0] = (51, 102, 255, 1)
-    assert light_through(patch)[0] == pytest.approx(np.array([[0.2, 0.4, 1]] * 2))
-    assert (light_through(patch)[1] == 1).all()
+    thing = np.zeros((2, 2, 4), np.float32)
+    thing[0] = (51, 102, 255, 1)
+    assert light_through(thing)[0] == pytest.approx(np.array([[0.2, 0.4, 1]] * 2))
+    assert (light_through(thing)[1] == 1).all()
     with pytest.raises(ValueError, match="at least 64 x 64"):
         render_thin(0, 480, 63)
