@@ -8,27 +8,22 @@ and libraries.
 from __future__ import annotations
 
 import argparse
-from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.progress import track
 from torch import Tensor, nn
 from torch.nn import functional
 
-from detector.training.views import Seen, of_number, varied, wanted
-from detector.v2.network import BINS, FILE, MIDDLE, MULTIPLE, SPREAD
+from detector.training.views import BATCH, Batches, Seen, of_number
+from detector.v2.network import BINS, FILE, MULTIPLE
 
 SCENES = 9000
 STEPS = 6000
-BATCH = 32
 WIDTHS = (12, 16, 32, 48, 64)
 """Planes at a half, a fourth, ... a 32nd of the picture's side."""
 RATE = 3e-3
@@ -92,36 +87,6 @@ class Network(nn.Module):  # type: ignore[misc]
 
 def doubled(x: Tensor) -> Tensor:
     return functional.interpolate(x, scale_factor=2, mode="nearest")
-
-
-class Batches:
-    """Batch by batch, (BATCH, ...) each: pictures (3, H, W), and what is wanted as in `views.Wanted`.
-
-    Each depends on its number alone, whoever makes it. The pictures of a batch are of one shape.
-    """
-
-    def __init__(self, scenes: Sequence[Seen], steps: int) -> None:
-        self.scenes, self.steps = scenes, steps
-        shapes = defaultdict(list)
-        for number, seen in enumerate(scenes):
-            shapes[seen.image.shape].append(number)
-        self.groups = [shapes[shape] for shape in sorted(shapes)]
-        self.shares = np.array([len(group) for group in self.groups]) / len(scenes)
-
-    def __len__(self) -> int:
-        return self.steps
-
-    def __getitem__(self, step: int) -> tuple[NDArray[Any], ...]:
-        if step >= self.steps:
-            raise IndexError(step)
-        random = np.random.default_rng([step, 3])
-        group = self.groups[random.choice(len(self.groups), p=self.shares)]
-        views = [varied(random, self.scenes[number]) for number in random.choice(group, BATCH)]
-        height, width = views[0].image.shape[:2]
-        pad = ((0, 0), (0, -height % MULTIPLE), (0, -width % MULTIPLE), (0, 0))
-        pictures = np.stack([view.image for view in views]).astype(np.float32)
-        pictures = np.pad((pictures - MIDDLE) / SPREAD, pad).transpose(0, 3, 1, 2)
-        return np.ascontiguousarray(pictures), *map(np.stack, zip(*map(wanted, views), strict=True))
 
 
 def loss(said: Tensor, likely: Tensor, offsets: Tensor, told: Tensor, unsaid: Tensor) -> Tensor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import cv2
 import numba
@@ -12,9 +14,10 @@ from numpy.typing import NDArray
 from detector.circles import Circles, FloatArray
 from detector.training.examples import rendered
 from detector.v2.model import SEARCH_SIDE
-from detector.v2.network import BINS, CELL, MULTIPLE, RADII, STEP
+from detector.v2.network import BINS, CELL, MIDDLE, MULTIPLE, RADII, SPREAD, STEP
 from detector.v2.propose import reduced
 
+BATCH = 32
 FIRST_SEED = 1_000_000
 """Far from those of the trees' scenes: what it says of a scene that it knows by heart is worth nothing."""
 
@@ -152,3 +155,33 @@ def write(
         i, j = int(y / CELL), int(x / CELL)
         if clear and 0 <= i < rows and 0 <= j < columns:
             likely[nearest, i, j] = 1
+
+
+class Batches:
+    """Batch by batch, (BATCH, ...) each: pictures (3, H, W), and what is `Wanted`.
+
+    Each depends on its number alone, whoever makes it. The pictures of a batch are of one shape.
+    """
+
+    def __init__(self, scenes: Sequence[Seen], steps: int) -> None:
+        self.scenes, self.steps = scenes, steps
+        shapes = defaultdict(list)
+        for number, seen in enumerate(scenes):
+            shapes[seen.image.shape].append(number)
+        self.groups = [shapes[shape] for shape in sorted(shapes)]
+        self.shares = np.array([len(group) for group in self.groups]) / len(scenes)
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> tuple[NDArray[Any], ...]:
+        if step >= self.steps:
+            raise IndexError(step)
+        random = np.random.default_rng([step, 3])
+        group = self.groups[random.choice(len(self.groups), p=self.shares)]
+        views = [varied(random, self.scenes[number]) for number in random.choice(group, BATCH)]
+        height, width = views[0].image.shape[:2]
+        pad = ((0, 0), (0, -height % MULTIPLE), (0, -width % MULTIPLE), (0, 0))
+        pictures = np.stack([view.image for view in views]).astype(np.float32)
+        pictures = np.pad((pictures - MIDDLE) / SPREAD, pad).transpose(0, 3, 1, 2)
+        return np.ascontiguousarray(pictures), *map(np.stack, zip(*map(wanted, views), strict=True))

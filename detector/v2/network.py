@@ -53,7 +53,6 @@ NAMES = ("net_here", "net_near", "net_larger", "net_apart")
 """Features: the likelihood at a candidate's centre and radius; the likelihood of the guess that says most of
 it, the logarithm of its radius over the candidate's, and how far away it is in radii."""
 
-
 SILENT = (UNASKED, UNASKED, NOTHING, NOTHING)
 """Features of a candidate that it is not asked about."""
 

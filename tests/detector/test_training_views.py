@@ -7,7 +7,7 @@ import pytest
 
 from detector.scenes import render
 from detector.training.examples import THIN
-from detector.training.views import Seen, of_number, varied, wanted
+from detector.training.views import BATCH, Batches, Seen, of_number, varied, wanted
 from detector.v2 import network
 from detector.v2.network import BINS, CELL, LIKELY, RADII, STEP
 
@@ -75,3 +75,23 @@ def test_of_a_doubtful_disc_nothing_is_wanted() -> None:
     view = wanted(Seen(np.zeros((240, 320, 3), np.uint8), NONE, np.array([[100.0, 100.0, 30.0]])))
     assert not view.likely.any() and not view.told.any()
     assert view.unsaid.any() and view.unsaid.mean() < 0.05
+
+
+def test_a_batch_is_of_its_number_alone() -> None:
+    """Of one shape, filled up with the grey that is 0, whoever makes it and in whatever order."""
+    scenes = [of_number(number) for number in (0, 1, 3)]  # two of 320 x 240, one of 320 x 180
+    batches, again = Batches(scenes, 3), Batches(scenes, 3)
+    later = again[2]
+    for one, other in zip(batches[2], later, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert not np.array_equal(batches[0][0][0], later[0][0])
+    pictures, likely, offsets, told, unsaid = later
+    assert pictures.shape[:2] == (BATCH, 3) and pictures.shape[3] == 320
+    cells = (BATCH, BINS, pictures.shape[2] // CELL, 320 // CELL)
+    assert likely.shape == told.shape == unsaid.shape == cells
+    assert offsets.shape == (BATCH, 3, *cells[1:])
+    assert abs(pictures).max() <= 2
+    assert (pictures[:, :, 240 if pictures.shape[2] == 256 else 180 :] == 0).all()
+    assert len(batches) == 3
+    with pytest.raises(IndexError):  # which ends a loop over it
+        batches[3]
