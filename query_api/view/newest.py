@@ -135,8 +135,8 @@ def micros_of(detections: pa.Table) -> list[int]:
 
 def best_first(circles: pa.Table) -> pa.Table:
     """Circles by image, those of an image by score from the best, then by their ids."""
-    halves = [_halves(ids(circles[name])) for name in ("object_id", "image_id")]
-    keys = [halves[0][:, 1], halves[0][:, 0], -circles["score"].to_numpy(), halves[1][:, 1], halves[1][:, 0]]
+    objects, images = (halves(ids(circles[name])) for name in ("object_id", "image_id"))
+    keys = [objects[:, 1], objects[:, 0], -circles["score"].to_numpy(), images[:, 1], images[:, 0]]
     return circles.take(np.lexsort(keys))
 
 
@@ -149,13 +149,13 @@ def _by_image(circles: pa.Table) -> dict[bytes, bytes]:
     for name in (CIRCLE.names or ())[1:]:
         packed[name] = circles[name].to_numpy()
     images = ids(circles["image_id"])
-    high, low = _halves(images).T
+    high, low = halves(images).T
     begins = np.flatnonzero(np.concatenate(([True], (high[1:] != high[:-1]) | (low[1:] != low[:-1]))))
     data, cuts = packed.tobytes(), [*(begins * CIRCLE.itemsize).tolist(), packed.nbytes]
     return dict(zip(images[begins].tolist(), map(data.__getitem__, map(slice, cuts, cuts[1:])), strict=True))
 
 
-def _halves(uuids: NDArray[np.void]) -> NDArray[np.uint64]:
+def halves(uuids: NDArray[np.void]) -> NDArray[np.uint64]:
     """(n, 2) of (n,) V16: numbers in the order of the ids, the first half before the second."""
     return np.ascontiguousarray(uuids).view(">u8").reshape(-1, 2)
 

@@ -54,6 +54,11 @@ class Question:
         """Whether the newest images alone can answer it, once there are enough of them."""
         return self.count is not None and self.order.startswith(NEWEST_FIRST)
 
+    def is_answered(self, size: int, since: datetime | None) -> bool:
+        """Whether so many rows, of images uploaded since a time, lack nothing that is older; None: of all."""
+        reaches = since is None or (self.since is not None and self.since >= since)
+        return reaches or (self.newest_first and size >= (self.count or 0))
+
     @property
     def before(self) -> datetime | None:
         """Of one that is newest first: no image uploaded later is part of the answer; None: any may be."""

@@ -17,6 +17,7 @@ from query_api.errors import SnapshotGone
 from query_api.view.commits import Position
 from query_api.view.lake_reading import Answer, Fetch, LakeReading, execute
 from query_api.view.newest import Circle, Model
+from query_api.view.pages import page
 from query_api.view.questions import QUERIES, Question
 from query_api.view.window import Window
 from streams.settings import Settings
@@ -74,7 +75,10 @@ class View:
 
     async def rows(self, question: Question, snapshot: int | None = None) -> list[dict[str, Any]]:
         """The answer, now or as of a snapshot of the lake. Raises ViewUnavailable, SnapshotGone, TooLong."""
-        return await self._on_thread(self._ask, question, snapshot, as_rows, len)
+        found = self._page(question) if snapshot is None else None
+        return (
+            found if found is not None else await self._on_thread(self._ask, question, snapshot, as_rows, len)
+        )
 
     async def table(self, question: Question, snapshot: int | None = None) -> pa.Table:
         """The answer as Arrow has it. Raises as `rows` does."""
@@ -146,6 +150,16 @@ class View:
     async def _on_thread(self, read: Callable[..., Answer], *arguments: Any) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(self._threads, read, *arguments)
 
+    def _page(self, question: Question) -> list[dict[str, Any]] | None:
+        """The answer where that takes no query, else None."""
+        window = self.window
+        if window is None or (question.of_others and not window.one_model):
+            return None
+        since = window.since
+        found = page(window.timeline, question, since or FIRST)
+        whole = found is not None and question.is_answered(len(found), since)
+        return found if whole and window.since == since else None
+
     def _ask(
         self, question: Question, snapshot: int | None, fetch: Fetch[Answer], size: Callable[[Answer], int]
     ) -> Answer:
@@ -153,9 +167,7 @@ class View:
         if window is not None and snapshot is None and (window.one_model or not question.of_others):
             since = window.since
             answer = self._of_window(window, question, since, fetch, size)
-            holds_all = since is None or (question.since is not None and question.since >= since)
-            full = question.newest_first and size(answer) >= (question.count or 0)
-            if (holds_all or full) and window.since == since:
+            if question.is_answered(size(answer), since) and window.since == since:
                 return answer
         if not question.newest_first:
             return self._of_lake(question, None, snapshot, fetch)

@@ -20,6 +20,7 @@ from query_api.view.newest import Newest, best_first, ids, micros_of
 from query_api.view.relations import of_lake
 from query_api.view.rows import Gone
 from query_api.view.served import Placed, Served, versions
+from query_api.view.timeline import Timeline
 from query_api.view.times import STEP, Times
 from streams import lake
 from streams.statements import read_statements
@@ -46,6 +47,7 @@ class Window:
         self.since: datetime | None = None
         self.one_model = True
         self.newest = Newest()
+        self.timeline = Timeline()
         self.times = Times()
         self._most = most_images
         self._served = Served({})
@@ -100,13 +102,19 @@ class Window:
         own.execute(STATEMENTS["load_failures"], {"since": since})
         own.execute(STATEMENTS["load_retries"])
         self.newest.add(ids(own.execute(STATEMENTS["pending"]).to_arrow_table()["image_id"]).tolist())
+        uploads = own.execute(f"WITH added AS (FROM images) {STATEMENTS['uploads']}")
+        for batch in uploads.to_arrow_reader(LOADED_AT_ONCE):
+            self.timeline.add(pa.Table.from_batches([batch]))
+        self.timeline.failed(own.execute(STATEMENTS["open_failures"]).fetchall())
         parts = own.execute(STATEMENTS["parts"], {"parts": detections // LOADED_AT_ONCE + 1}).fetchall()
         own.execute(STATEMENTS["create_circles"])
         for first, last in parts:
             part = {"first": first, "last": last}
             circles = own.execute(STATEMENTS["load_circles"], part).to_arrow_table()
             self._run("INSERT INTO circles BY NAME FROM added", circles)
-            self.newest.put(own.execute(STATEMENTS["part_detections"], part).to_arrow_table(), circles)
+            found = own.execute(STATEMENTS["part_detections"], part).to_arrow_table()
+            self.newest.put(found, circles)
+            self.timeline.detected(found)
         ((all_of_them,),) = own.execute(STATEMENTS["all_detections"], {"low": low, "high": high}).fetchall()
         self.one_model = all_of_them == detections
         ahead = self._ahead_of(folded)
@@ -149,6 +157,7 @@ class Window:
         fresh = images.filter(pa.array([not each for each in there])) if new else images
         self._run("INSERT INTO images BY NAME FROM added", fresh)
         self.newest.add(ids(fresh["image_id"]).tolist())
+        self.timeline.add(self._run(STATEMENTS["uploads"], images).to_arrow_table())
         self.times.add(images.num_rows, pc.max(images["uploaded_at"]).as_py())
         if new:
             self._run(STATEMENTS["fill_images"], new)
@@ -176,6 +185,7 @@ class Window:
         else:
             circles = best_first(self._run(STATEMENTS["add_circles"], objects).to_arrow_table())
         self.newest.put(detections, circles)
+        self.timeline.detected(detections)
 
     def _newest_of(self, detections: pa.Table) -> tuple[list[int], list[UUID]]:
         """The rows that are newer than what their images have, one an image; which images had another."""
@@ -204,7 +214,7 @@ class Window:
         touched = self._writing.execute(STATEMENTS["touched"], {"dead_letters": letters}).to_arrow_table()
         if touched.num_rows:
             self._add_ahead(touched)
-            self._run(STATEMENTS["set_failures"], touched)
+            self.timeline.failed(self._run(STATEMENTS["set_failures"], touched).fetchall())
 
     def _add_ahead(self, outcomes: pa.Table) -> None:
         """Rows of images whose outcomes are there before them; they are filled when the images come."""
@@ -237,6 +247,7 @@ class Window:
         gone = ids(left["image_id"]).tolist()
         self._ahead -= set(gone)
         self.newest.drop(gone)
+        self.timeline.drop(gone)
 
     def _run(self, statement: str, rows: pa.Table) -> duckdb.DuckDBPyConnection:  # noqa: ARG002
         """Run a statement that names a table `added`."""

@@ -47,11 +47,21 @@ GROUP BY part;
 -- The place of each promotion's version among all of them.
 SELECT model_name, model_version, max(log_offset) FROM lake.promotions GROUP BY ALL;
 
+-- name: uploads
+-- As the timeline keeps them.
+SELECT image_id, epoch_us(uploaded_at) AS uploaded, project_id, source_id,
+       json_array(uri, sha256, content_type, width, height, size_bytes, epoch_us(captured_at), attributes)::VARCHAR
+           AS packed
+FROM added;
+
+-- name: open_failures
+SELECT image_id, dead_letter_id, stage, error, reason, failed_at FROM images WHERE dead_letter_id IS NOT NULL;
+
 -- name: pending
 SELECT image_id FROM images WHERE detected_at IS NULL;
 
 -- name: part_detections
-SELECT image_id, project_id, model_name, model_version, detected_at FROM images
+SELECT image_id, project_id, model_name, model_version, circle_count, latency_ms, detected_at FROM images
 WHERE detected_at IS NOT NULL AND image_id BETWEEN $first AND $last;
 
 -- name: detections_ahead
@@ -107,7 +117,8 @@ FROM (SELECT added.image_id,
                             WHERE dead_letter_id NOT IN (SELECT dead_letter_id FROM retries)) AS open
         ON open.image_id = added.image_id
       GROUP BY added.image_id) AS newest
-WHERE images.image_id = newest.image_id;
+WHERE images.image_id = newest.image_id
+RETURNING images.image_id, dead_letter_id, stage, error, reason, failed_at;
 
 -- name: keep_since
 SELECT uploaded_at FROM images WHERE uploaded_at IS NOT NULL ORDER BY uploaded_at DESC LIMIT 1 OFFSET $most;

@@ -16,6 +16,9 @@ import numpy as np
 import pytest
 import uuid_utils.compat as uuids
 
+from query_api.view.pages import page
+from query_api.view.questions import Question
+from query_api.view.reading import as_rows
 from query_api.view.relations import of_lake
 from query_api.view.rows import Gone
 from query_api.view.window import Window
@@ -154,6 +157,9 @@ def check(settings: Settings, window: Window) -> None:
         for image_id, object_id in rows(own, ordered, floor):
             expected[image_id].append(object_id.bytes)
         assert packed == expected
+        question = Question("images", ("since_floor",), values=floor, count=MOST)
+        listed = as_rows(own.execute(question.of_window(), floor))
+        assert page(window.timeline, replace(question, own=()), floor["floor"]) == listed
         several = "SELECT 1 FROM lake.detections GROUP BY image_id HAVING count(*) > 1 LIMIT 1"
         assert not window.one_model or not rows(view, several, {})
 
@@ -244,5 +250,5 @@ def test_memory_is_given_back_when_images_leave(settings: Settings) -> None:
             fold.commit(log[begin : begin + 60])
             follow(commits, window)
     assert 50 <= window.size() <= 55
-    assert len(window.newest) == window.size()
+    assert len(window.newest) == len(window.timeline) == window.size()
     check(settings, window)
