@@ -18,7 +18,7 @@ from query_api.view.questions import Question
 from query_api.view.reading import View
 
 MOST_ROWS = 10_000
-BY = {"source": "source_id", "project": "project_id", "model": "model_name, model_version"}
+BY = {"source": ("source_id",), "project": ("project_id",), "model": ("model_name", "model_version")}
 By = Literal["source", "project", "model"]
 
 
@@ -33,11 +33,9 @@ class Grouped(Uploads):
             raise ValueError("model=all counts each version on its own: say by=model, too")
         return self
 
-    def asked(self, query: str, groups: str = "", **parts: str) -> Question:
-        """The question; groups: expressions that there is a row for each of, each with a comma behind."""
-        by = f"{BY[self.by]}, " if self.by else ""
-        parts = {"groups": groups + by, **parts}
-        return self.question(query, order="", count=MOST_ROWS + 1, parts=parts)
+    def asked(self, query: str, bucket: str | None = None, **parts: str) -> Question:
+        by = BY[self.by] if self.by else ()
+        return self.question(query, bucket=bucket, by=by, order="", count=MOST_ROWS + 1, parts=parts)
 
 
 class OverTime(Grouped):
@@ -49,10 +47,7 @@ class OverTime(Grouped):
 
     def over_time(self, query: str) -> Question:
         """The question, a row a bucket where there are any."""
-        if self.bucket is None:
-            return self.asked(query, in_utc="")
-        bucket = f"date_trunc('{self.bucket}', make_timestamp(epoch_us(uploaded_at))) AS bucket, "
-        return self.asked(query, bucket, in_utc="REPLACE (bucket AT TIME ZONE 'UTC' AS bucket)")
+        return self.asked(query, self.bucket)
 
 
 class Radii(Grouped):
@@ -102,15 +97,22 @@ def routes(view: View, moment: Callable[..., Any]) -> APIRouter:
     async def rows(request: Request, question: Question, at: int | None) -> Response:
         kind, caller = wanted(request.headers.get("accept")), calling(request)
         headers = read_from(seen := view.seen, caller) | {"Vary": "Accept"}
-        table = await view.table(question.within(caller.project), at)
-        if table.num_rows > MOST_ROWS:
-            raise Problem(422, f"more than {MOST_ROWS:,} rows: ask for less time, or for wider buckets")
+        question = question.within(caller.project)
         if kind != JSON:
+            table = await view.table(question, at)
+            few(table.num_rows)
             return as_file(table, table.column_names, kind, headers)
-        found = table.to_pylist()
+        found = await view.rows(question, at)
+        few(len(found))
         return json({"rows": found, "count": len(found), **fields_of(seen, caller)}, 200, headers)
 
     return router
+
+
+def few(rows: int) -> None:
+    """Raises Problem 422 for more rows than an answer may have."""
+    if rows > MOST_ROWS:
+        raise Problem(422, f"more than {MOST_ROWS:,} rows: ask for less time, or for wider buckets")
 
 
 def histogram(asked: Grouped, value: str, width: float) -> Question:

@@ -149,10 +149,16 @@ def _by_image(circles: pa.Table) -> dict[bytes, bytes]:
     for name in (CIRCLE.names or ())[1:]:
         packed[name] = circles[name].to_numpy()
     images = ids(circles["image_id"])
-    high, low = halves(images).T
-    begins = np.flatnonzero(np.concatenate(([True], (high[1:] != high[:-1]) | (low[1:] != low[:-1]))))
+    begins = begins_of(images)
     data, cuts = packed.tobytes(), [*(begins * CIRCLE.itemsize).tolist(), packed.nbytes]
     return dict(zip(images[begins].tolist(), map(data.__getitem__, map(slice, cuts, cuts[1:])), strict=True))
+
+
+def begins_of(images: NDArray[np.void]) -> NDArray[np.int64]:
+    """(k,) where another image begins among ids, (n,) V16, of which equal ones stand together."""
+    high, low = halves(images).T
+    first = np.ones(min(1, len(images)), np.bool_)
+    return np.flatnonzero(np.concatenate((first, (high[1:] != high[:-1]) | (low[1:] != low[:-1]))))
 
 
 def halves(uuids: NDArray[np.void]) -> NDArray[np.uint64]:

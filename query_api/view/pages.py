@@ -1,84 +1,44 @@
-"""Pages of the newest images from the timeline, of questions whose conditions are known here."""
+"""Pages of the newest images, without a query."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import numpy as np
+import orjson
 
+from query_api.view.columns import NONE
+from query_api.view.conditions import asked
 from query_api.view.questions import NEWEST_FIRST, Question
-from query_api.view.timeline import EPOCH, MICROSECOND, NONE, Key, Met, Rows, Timeline, Words
-
-Values = Mapping[str, Any]
-END: Key = (2**63 - 1, 0, 0)
-"""Behind all there can be."""
-NIL = UUID(int=0)
-
-
-OF_ROWS = {
-    "source",
-    "project",
-    "scope",
-    "model",
-    "version",
-    "detected",
-    "failed",
-    "pending",
-    "min_circles",
-    "max_circles",
-}
-"""Conditions of queries.sql that rows are asked for."""
-BEFORE: Mapping[str, Callable[[Values], Key]] = {
-    "until": lambda values: key(values["until"]),
-    "not_after": lambda values: (key(values["k0"])[0] + 1, 0, 0),
-    "newest_behind": lambda values: key(values["k0"], values["k1"]),
-}
-"""Those that say before what all that meet them come."""
-
-
-def key(moment: datetime, image_id: UUID = NIL) -> Key:
-    return (moment - EPOCH) // MICROSECOND, image_id.int >> 64, image_id.int & (2**64 - 1)
+from query_api.view.timeline import EPOCH, MICROSECOND, Timeline
 
 
 def page(timeline: Timeline, question: Question, floor: datetime) -> list[dict[str, Any]] | None:
     """The rows that answer a question, of images uploaded at `floor` or later; None: that takes a query."""
-    names = {*question.own, *question.outcome, *question.model} - {"since"}
+    which = asked(question, timeline.words, floor)
     wanted = question.query == "images" and question.order == NEWEST_FIRST and not question.every
-    if not wanted or question.count is None or not names <= OF_ROWS | BEFORE.keys():
+    if which is None or not wanted or question.count is None:
         return None
-
-    def met(rows: Rows) -> Met:
-        every = np.ones(len(rows), np.bool_)
-        for name in names & OF_ROWS:
-            every &= meet(rows, name, question.values, timeline.words)
-        return every
-
-    since = max(floor, question.values["since"]) if "since" in question.own else floor
-    before = min((BEFORE[name](question.values) for name in names & BEFORE.keys()), default=END)
-    return timeline.newest(met, key(since), before, question.count)
+    found = timeline.newest(which.met, which.since, which.before, question.count)
+    return None if found is None else [as_image(timeline, row, packed) for row, packed in found]
 
 
-def meet(rows: Rows, name: str, values: Values, words: Words) -> Met:
-    """Which rows meet the condition of queries.sql of this name."""
-    detected = rows["model"] != NONE
-    match name:
-        case "source":
-            return np.asarray(rows["source"] == words.find(values["source"]))
-        case "project" | "scope":
-            return np.asarray(rows["project"] == words.find(values[name]))
-        case "model" | "version":
-            place = ("model", "version").index(name)
-            models = [word for word in words.words if isinstance(word, tuple) and word[place] == values[name]]
-            return np.isin(rows["model"], list(map(words.find, models)))
-        case "detected":
-            return np.asarray(detected)
-        case "failed" | "pending":
-            return np.asarray(~detected & (rows["failed"] == (name == "failed")))
-        case "min_circles":
-            return np.asarray(detected & (rows["circles"] >= values["min_circles"]))
-        case "max_circles":
-            return np.asarray(detected & (rows["circles"] <= values["max_circles"]))
-    raise AssertionError(name)
+def as_image(timeline: Timeline, row: tuple[Any, ...], packed: str) -> dict[str, Any]:
+    high, low, project, source, model, circles, latency, failed, uploaded, detected, *_ = row
+    image_id, there = UUID(int=high << 64 | low), model != NONE
+    uri, sha256, content_type, width, height, size, captured, attributes = orjson.loads(packed)
+    name, version = timeline.words.words[model] if there else (None, None)
+    letter, stage, error, reason, failed_at = timeline.failure(image_id)
+    return {
+        "image_id": image_id, "project_id": timeline.words.words[project],
+        "source_id": timeline.words.words[source], "uri": uri, "sha256": sha256,
+        "content_type": content_type, "width": width, "height": height, "size_bytes": size,
+        "captured_at": None if captured is None else EPOCH + captured * MICROSECOND,
+        "uploaded_at": EPOCH + uploaded * MICROSECOND, "attributes": attributes,
+        "model_name": name, "model_version": version, "circle_count": circles if there else None,
+        "latency_ms": latency if there else None,
+        "detected_at": EPOCH + detected * MICROSECOND if there else None,
+        "dead_letter_id": letter, "stage": stage, "error": error, "reason": reason,
+        "failed_at": failed_at, "status": "detected" if there else "failed" if failed else "pending",
+    }  # fmt: skip

@@ -22,9 +22,10 @@ class Question:
 
     own: conditions of queries.sql on what was uploaded; outcome: on what became of it; model: on which of an
     image's detections count, instead of the served one; every: all do, and an image has a row for each.
-    order: an ORDER BY; count: most rows, None for all. since: no image uploaded before can be part of the
-    answer. parts: further text of the query by the name that it has there in braces. Of all this but `values`
-    nothing comes from outside.
+    bucket, by: a unit of time and columns; what is counted has a row for each of them. order: an ORDER BY;
+    count: most rows, None for all. since: no image uploaded before can be part of the answer. parts: further
+    text of the query by the name that it has there in braces. Of all this but `values` nothing comes from
+    outside.
     """
 
     query: str
@@ -32,6 +33,8 @@ class Question:
     outcome: tuple[str, ...] = ()
     model: tuple[str, ...] = ()
     values: Mapping[str, Any] = field(default_factory=dict)
+    bucket: str | None = None
+    by: tuple[str, ...] = ()
     order: str = NEWEST_FIRST
     count: int | None = None
     since: datetime | None = None
@@ -85,7 +88,11 @@ class Question:
 
     def _text(self, conditions: str) -> str:
         text = QUERIES[self.query].rstrip().rstrip(";")
-        for name, part in {"conditions": conditions, "order": self.order, **self.parts}.items():
+        bucket = f"date_trunc('{self.bucket}', make_timestamp(epoch_us(uploaded_at))) AS bucket"
+        groups = "".join(f"{group}, " for group in (*([bucket] if self.bucket else []), *self.by))
+        in_utc = "REPLACE (bucket AT TIME ZONE 'UTC' AS bucket)" if self.bucket else ""
+        of_all = {"conditions": conditions, "order": self.order, "groups": groups, "in_utc": in_utc}
+        for name, part in {**of_all, **self.parts}.items():
             text = text.replace(f"{{{name}}}", part)
         return text if self.count is None else f"{text} LIMIT {self.count:d}"
 

@@ -15,16 +15,19 @@ import pyarrow as pa
 
 from query_api.errors import SnapshotGone
 from query_api.view.commits import Position
+from query_api.view.counting import counts
 from query_api.view.lake_reading import Answer, Fetch, LakeReading, execute
 from query_api.view.newest import Circle, Model
 from query_api.view.pages import page
 from query_api.view.questions import QUERIES, Question
+from query_api.view.timeline import Timeline
 from query_api.view.window import Window
 from streams.settings import Settings
 
 READS_AT_ONCE = 8
 CANDIDATES = 10
 """So many times the images of a page are looked at first, and again so many when they do not fill it."""
+Made = Callable[[Timeline, Question, datetime], list[dict[str, Any]] | None]
 FIRST = datetime.min.replace(tzinfo=UTC)
 
 
@@ -75,10 +78,9 @@ class View:
 
     async def rows(self, question: Question, snapshot: int | None = None) -> list[dict[str, Any]]:
         """The answer, now or as of a snapshot of the lake. Raises ViewUnavailable, SnapshotGone, TooLong."""
-        found = self._page(question) if snapshot is None else None
-        return (
-            found if found is not None else await self._on_thread(self._ask, question, snapshot, as_rows, len)
-        )
+        # A page takes less time than to hand it to a thread.
+        found = self._without_query(page, question) if snapshot is None else None
+        return await self._on_thread(self._rows, question, snapshot) if found is None else found
 
     async def table(self, question: Question, snapshot: int | None = None) -> pa.Table:
         """The answer as Arrow has it. Raises as `rows` does."""
@@ -150,13 +152,17 @@ class View:
     async def _on_thread(self, read: Callable[..., Answer], *arguments: Any) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(self._threads, read, *arguments)
 
-    def _page(self, question: Question) -> list[dict[str, Any]] | None:
+    def _rows(self, question: Question, snapshot: int | None) -> list[dict[str, Any]]:
+        found = self._without_query(counts, question) if snapshot is None else None
+        return self._ask(question, snapshot, as_rows, len) if found is None else found
+
+    def _without_query(self, made: Made, question: Question) -> list[dict[str, Any]] | None:
         """The answer where that takes no query, else None."""
         window = self.window
         if window is None or (question.of_others and not window.one_model):
             return None
         since = window.since
-        found = page(window.timeline, question, since or FIRST)
+        found = made(window.timeline, question, since or FIRST)
         whole = found is not None and question.is_answered(len(found), since)
         return found if whole and window.since == since else None
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from uuid import UUID
 
 import pyarrow as pa
 
-from query_api.view.newest import Newest, Rank, ids
+from query_api.view.newest import Newest, Rank, ids, micros_of
 
 Version = tuple[str, str]
 """A model's name and version."""
@@ -38,6 +39,24 @@ class Served:
             ],
             pa.bool_(),
         )
+
+    def newest_of(self, detections: pa.Table, known: Newest) -> tuple[list[int], list[UUID]]:
+        """The rows that come before what their images have, one an image; which images had another."""
+        images = ids(detections["image_id"]).tolist()
+        best: dict[bytes, tuple[Placed, int]] = {}
+        ranks = zip(micros_of(detections), versions(detections), strict=True)
+        for row, (image_id, (micros, version)) in enumerate(zip(images, ranks, strict=True)):
+            rank = self.placed((micros, *version))
+            if image_id in best:
+                before = best[image_id][0]
+            elif there := known.rank(image_id):
+                before = self.placed(there)
+            else:
+                before = None
+            if before is None or before < rank:
+                best[image_id] = rank, row
+        replaced = [UUID(bytes=image_id) for image_id in best if known.rank(image_id)]
+        return [row for _, row in best.values()], replaced
 
 
 def versions(detections: pa.Table) -> Iterator[Version]:

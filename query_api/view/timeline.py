@@ -6,56 +6,29 @@ A query costs DuckDB some milliseconds of a busy core, whatever it finds; a page
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import numpy as np
-import orjson
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from query_api.view.newest import halves, ids
+from query_api.view.columns import COLUMNS, NONE, Rows, Words, empty, longer
+from query_api.view.measures import Measures, closed_up
+from query_api.view.newest import begins_of, halves, ids
 
 LOOKED_AT, MOST_LOOKED_AT = 2_000, 50_000
 """Images that are looked at first, and those from which on it is better to ask DuckDB."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
-NONE = -1
-
-ROW = np.dtype([
-    ("high", "<u8"), ("low", "<u8"), ("project", "<i4"), ("source", "<i4"), ("model", "<i4"),
-    ("circles", "<i4"), ("latency", "<f4"), ("failed", "?"), ("uploaded", "<i8"), ("detected", "<i8"),
-])  # fmt: skip
-"""An image: its id in halves, words by number, microseconds since 1970. Model NONE: nothing is detected."""
-Rows = NDArray[np.void]
 Met = NDArray[np.bool_]
 Key = tuple[int, int, int]
 """A place in the order: microseconds since 1970, and the halves of an id."""
+MEASURES = ("radius", "score")
+COUNTED = ("project", "source", "model", "circles", "failed", "uploaded", "begin", "many")
 NO_FAILURE = (None,) * 5
-
-
-class Words:
-    """What many images have in common, by number."""
-
-    def __init__(self) -> None:
-        self.words: list[Any] = []
-        self._numbers: dict[Hashable, int] = {}
-
-    def find(self, word: Hashable) -> int:
-        """NONE for one that is not there."""
-        return self._numbers.get(word, NONE)
-
-    def numbers(self, words: Iterable[Hashable]) -> list[int]:
-        """Those of words, which are there from now on."""
-        found = []
-        for word in words:
-            number = self._numbers.setdefault(word, len(self.words))
-            if number == len(self.words):
-                self.words.append(word)
-            found.append(number)
-        return found
 
 
 class Timeline:
@@ -69,10 +42,12 @@ class Timeline:
         self.words = Words()
         self._lock = threading.Lock()
         self._many = 0
-        self._rows, self._uploads = np.empty(0, ROW), list[str]()
+        self._columns, self._uploads = empty(0), list[str]()
         self._order, self._times = np.empty(0, np.int64), np.empty(0, np.int64)
         self._places: dict[bytes, int] = {}
         self._failures: dict[bytes, tuple[Any, ...]] = {}
+        self._measures = {name: np.empty(0, np.float32) for name in MEASURES}
+        self._measured = self._replaced = 0
 
     def __len__(self) -> int:
         return self._many
@@ -83,29 +58,44 @@ class Timeline:
         times = uploads["uploaded"].to_numpy()
         with self._lock:
             places = self._places_of(ids(uploads["image_id"]))
-            self._rows["uploaded"][places] = times
+            self._columns["uploaded"][places] = times
             for name in ("project", "source"):
-                self._rows[name][places] = self.words.numbers(uploads[f"{name}_id"].to_pylist())
+                self._columns[name][places] = self.words.numbers(uploads[f"{name}_id"].to_pylist())
             for place, upload in zip(places.tolist(), packed, strict=True):
                 self._uploads[place] = upload
             self._put_in_order(places)
 
-    def detected(self, detections: pa.Table) -> None:
-        """Detections that are served from now on, one an image."""
+    def detected(self, detections: pa.Table, circles: pa.Table) -> None:
+        """Detections that are served from now on, one an image; their circles, those of an image together."""
         models = [detections[name].to_pylist() for name in ("model_name", "model_version")]
         with self._lock:
             places = self._places_of(ids(detections["image_id"]))
-            self._rows["model"][places] = self.words.numbers(zip(*models, strict=True))
-            self._rows["circles"][places] = detections["circle_count"].to_numpy()
-            self._rows["latency"][places] = detections["latency_ms"].to_numpy()
-            self._rows["detected"][places] = detections["detected_at"].cast(pa.int64()).to_numpy()
+            self._columns["model"][places] = self.words.numbers(zip(*models, strict=True))
+            self._columns["circles"][places] = detections["circle_count"].to_numpy()
+            self._columns["latency"][places] = detections["latency_ms"].to_numpy()
+            self._columns["detected"][places] = detections["detected_at"].cast(pa.int64()).to_numpy()
+            self._replaced += int(self._columns["many"][places].sum())
+            self._columns["many"][places] = 0
+            images = ids(circles["image_id"])
+            begins = begins_of(images)
+            places = self._places_of(images[begins])
+            self._columns["begin"][places] = begins + self._measured
+            self._columns["many"][places] = np.diff(begins, append=len(images))
+            end = self._measured + len(images)
+            for name, array in self._measures.items():
+                self._measures[name] = longer(array, end)
+                self._measures[name][self._measured : end] = circles[name].to_numpy()
+            self._measured = end
+            if self._replaced > end // 2:
+                self._measures = closed_up(self._measures, Rows(self._columns, slice(len(self._places))))
+                self._measured, self._replaced = end - self._replaced, 0
 
     def failed(self, failures: Iterable[Sequence[Any]]) -> None:
         """Images with their open failures: image_id, dead_letter_id, stage, error, reason, failed_at."""
         with self._lock:
             for image_id, *failure in failures:
                 place = self._places_of(np.frombuffer(image_id.bytes, "V16"))
-                self._rows["failed"][place] = failure[0] is not None
+                self._columns["failed"][place] = failure[0] is not None
                 self._failures[image_id.bytes] = tuple(failure)
 
     def drop(self, image_ids: Iterable[bytes]) -> None:
@@ -113,25 +103,25 @@ class Timeline:
         gone = set(image_ids)
         left = {image_id: place for image_id, place in self._places.items() if image_id not in gone}
         kept = np.fromiter(left.values(), np.int64, len(left))
-        place_of = np.full(len(self._rows), NONE)
+        place_of = np.full(len(self._columns["model"]), NONE)
         place_of[kept] = np.arange(len(kept))
         order = place_of[self._order[: self._many]]
-        rows, uploads = self._rows[kept], [self._uploads[place] for place in kept.tolist()]
-        times, places = (
-            self._times[: self._many][order != NONE],
-            dict(zip(left, range(len(left)), strict=True)),
-        )
-        failures = {image_id: said for image_id, said in self._failures.items() if image_id not in gone}
+        rows = Rows(self._columns, kept).copied(COLUMNS)
+        measures = closed_up(self._measures, rows)
+        uploads = [self._uploads[place] for place in left.values()]
+        failures = {image_id: failure for image_id, failure in self._failures.items() if image_id in left}
         with self._lock:
-            self._rows, self._uploads, self._places, self._failures = rows, uploads, places, failures
-            self._order, self._times = order[order != NONE], times
-            self._many = len(times)
+            self._columns, self._uploads, self._failures = dict(rows.columns), uploads, failures
+            self._places = dict(zip(left, range(len(left)), strict=True))
+            self._order, self._times = order[order != NONE], self._times[: self._many][order != NONE]
+            self._many = len(self._order)
+            self._measures, self._measured, self._replaced = measures, int(rows["many"].sum()), 0
 
     def newest(
         self, met: Callable[[Rows], Met], since: Key, before: Key, count: int
-    ) -> list[dict[str, Any]] | None:
-        """Rows of `images` that meet conditions, newest first, at most so many, from a place in the order to
-        before another; None where many would have to be looked at."""
+    ) -> list[tuple[tuple[Any, ...], str]] | None:
+        """Images that meet conditions, from a place in the order to before another, newest first, at most so
+        many: each a row and what is packed of its upload. None where many would have to be looked at."""
         found, missing, looked_at = [np.empty(0, np.int64)], count, LOOKED_AT
         with self._lock:
             begin, end = self._place(since), self._place(before)
@@ -140,32 +130,30 @@ class Timeline:
                     return None
                 places = self._order[max(begin, end - looked_at) : end][::-1]
                 end -= len(places)
-                those = places[met(self._rows[places])][:missing]
+                those = places[met(Rows(self._columns, places))][:missing]
                 found.append(those)
                 missing -= len(those)
                 looked_at *= 4
             places = np.concatenate(found)
-            rows, uploads = self._rows[places].tolist(), [self._uploads[place] for place in places.tolist()]
-        return list(map(self._row, rows, uploads))
+            uploads = [self._uploads[place] for place in places.tolist()]
+            rows = zip(*(column[places].tolist() for column in self._columns.values()), strict=True)
+            return list(zip(rows, uploads, strict=True))
 
-    def _row(self, row: tuple[Any, ...], packed: str) -> dict[str, Any]:
-        high, low, project, source, model, circles, latency, failed, uploaded, detected = row
-        image_id, there = UUID(int=high << 64 | low), model != NONE
-        uri, sha256, content_type, width, height, size, captured, attributes = orjson.loads(packed)
-        name, version = self.words.words[model] if there else (None, None)
-        letter, stage, error, reason, failed_at = self._failures.get(image_id.bytes, NO_FAILURE)
-        return {
-            "image_id": image_id, "project_id": self.words.words[project],
-            "source_id": self.words.words[source], "uri": uri, "sha256": sha256,
-            "content_type": content_type, "width": width, "height": height, "size_bytes": size,
-            "captured_at": None if captured is None else EPOCH + captured * MICROSECOND,
-            "uploaded_at": EPOCH + uploaded * MICROSECOND, "attributes": attributes,
-            "model_name": name, "model_version": version, "circle_count": circles if there else None,
-            "latency_ms": latency if there else None,
-            "detected_at": EPOCH + detected * MICROSECOND if there else None,
-            "dead_letter_id": letter, "stage": stage, "error": error, "reason": reason,
-            "failed_at": failed_at, "status": "detected" if there else "failed" if failed else "pending",
-        }  # fmt: skip
+    def between(self, since: Key, before: Key) -> tuple[Rows, Mapping[str, Measures]]:
+        """Rows of all images from a place in the order to before another, in no order, and what their circles
+        measure, by the name of the measure."""
+        with self._lock:
+            places = self._order[self._place(since) : self._place(before)]
+            first, last = int(places.min(initial=0)), int(places.max(initial=-1))
+            if last - first + 1 == len(places):  # as they came in their order, mostly
+                rows = Rows(self._columns, slice(first, last + 1))
+            else:
+                rows = Rows(self._columns, places)
+            return rows.copied(COUNTED), dict(self._measures)
+
+    def failure(self, image_id: UUID) -> tuple[Any, ...]:
+        """An image's open failure: dead_letter_id, stage, error, reason, failed_at; each None without one."""
+        return self._failures.get(image_id.bytes, NO_FAILURE)
 
     def _places_of(self, image_ids: NDArray[np.void]) -> NDArray[np.int64]:
         """(n,) where the rows of images are; those of new ones are empty."""
@@ -174,30 +162,27 @@ class Timeline:
         places = np.array(
             [known.setdefault(image_id, len(known)) for image_id in image_ids.tolist()], np.int64
         )
-        self._rows = _longer(self._rows, len(known))
+        self._columns = {name: longer(column, len(known)) for name, column in self._columns.items()}
         self._uploads += [""] * (len(known) - many)
         new = places >= many
-        empty = np.zeros(new.sum(), ROW)
-        empty["model"] = NONE
-        empty["high"], empty["low"] = halves(image_ids[new]).T
-        self._rows[places[new]] = empty
+        self._columns["model"][places[new]] = NONE
+        self._columns["high"][places[new]], self._columns["low"][places[new]] = halves(image_ids[new]).T
         return places
 
     def _put_in_order(self, places: NDArray[np.int64]) -> None:
         if not len(places):
             return
         places = self._sorted(places)
-        first = self._rows[places[0]]
-        at = self._place((int(first["uploaded"]), int(first["high"]), int(first["low"])))
+        first = [int(self._columns[name][places[0]]) for name in ("uploaded", "high", "low")]
+        at = self._place((first[0], first[1], first[2]))
         behind = self._sorted(np.concatenate([self._order[at : self._many], places]))
         self._many += len(places)
-        self._order, self._times = _longer(self._order, self._many), _longer(self._times, self._many)
+        self._order, self._times = longer(self._order, self._many), longer(self._times, self._many)
         self._order[at : self._many] = behind
-        self._times[at : self._many] = self._rows["uploaded"][behind]
+        self._times[at : self._many] = self._columns["uploaded"][behind]
 
     def _sorted(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        rows = self._rows[places]
-        return places[np.lexsort([rows["low"], rows["high"], rows["uploaded"]])]
+        return places[np.lexsort([self._columns[name][places] for name in ("low", "high", "uploaded")])]
 
     def _place(self, key: Key) -> int:
         """How many come before."""
@@ -205,18 +190,9 @@ class Timeline:
         begin, end = (int(np.searchsorted(times, key[0], side)) for side in ("left", "right"))
         while begin < end:
             middle = (begin + end) // 2
-            row = self._rows[self._order[middle]]
-            if (int(row["high"]), int(row["low"])) < key[1:]:
+            place = self._order[middle]
+            if (int(self._columns["high"][place]), int(self._columns["low"][place])) < key[1:]:
                 begin = middle + 1
             else:
                 end = middle
         return begin
-
-
-def _longer(array: NDArray[Any], least: int) -> NDArray[Any]:
-    """The array, or where it is shorter one that begins with it and has room for some time."""
-    if least <= len(array):
-        return array
-    longer = np.zeros(least + least // 4, array.dtype)
-    longer[: len(array)] = array
-    return longer

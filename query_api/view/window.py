@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from query_api.view.commits import Delta, Position
-from query_api.view.newest import Newest, best_first, ids, micros_of
+from query_api.view.newest import Newest, best_first, ids
 from query_api.view.relations import of_lake
 from query_api.view.rows import Gone
-from query_api.view.served import Placed, Served, versions
+from query_api.view.served import Served
 from query_api.view.timeline import Timeline
 from query_api.view.times import STEP, Times
 from streams import lake
@@ -114,7 +114,7 @@ class Window:
             self._run("INSERT INTO circles BY NAME FROM added", circles)
             found = own.execute(STATEMENTS["part_detections"], part).to_arrow_table()
             self.newest.put(found, circles)
-            self.timeline.detected(found)
+            self.timeline.detected(found, circles)
         ((all_of_them,),) = own.execute(STATEMENTS["all_detections"], {"low": low, "high": high}).fetchall()
         self.one_model = all_of_them == detections
         ahead = self._ahead_of(folded)
@@ -169,7 +169,7 @@ class Window:
         self.one_model &= served.num_rows == detections.num_rows
         detections = served
         self._add_ahead(detections)
-        newest, replaced = self._newest_of(detections)
+        newest, replaced = self._served.newest_of(detections, self.newest)
         self.one_model &= len(newest) == detections.num_rows and not replaced
         if not newest:
             return
@@ -185,25 +185,7 @@ class Window:
         else:
             circles = best_first(self._run(STATEMENTS["add_circles"], objects).to_arrow_table())
         self.newest.put(detections, circles)
-        self.timeline.detected(detections)
-
-    def _newest_of(self, detections: pa.Table) -> tuple[list[int], list[UUID]]:
-        """The rows that are newer than what their images have, one an image; which images had another."""
-        images = ids(detections["image_id"]).tolist()
-        best: dict[bytes, tuple[Placed, int]] = {}
-        ranks = zip(micros_of(detections), versions(detections), strict=True)
-        for row, (image_id, (micros, version)) in enumerate(zip(images, ranks, strict=True)):
-            rank = self._served.placed((micros, *version))
-            if image_id in best:
-                before = best[image_id][0]
-            elif there := self.newest.rank(image_id):
-                before = self._served.placed(there)
-            else:
-                before = None
-            if before is None or before < rank:
-                best[image_id] = rank, row
-        replaced = [UUID(bytes=image_id) for image_id in best if self.newest.rank(image_id)]
-        return [row for _, row in best.values()], replaced
+        self.timeline.detected(detections, circles)
 
     def _add_failures(self, failures: pa.Table | None, retries: pa.Table | None) -> None:
         letters: list[UUID] = []

@@ -4,79 +4,19 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
-from uuid import UUID
 
 import pytest
 
 from query_api.view import timeline
-from query_api.view.pages import BEFORE, OF_ROWS, page
-from query_api.view.questions import QUERIES, Question
-from query_api.view.reading import as_rows
-from query_api.view.window import Window
+from query_api.view.conditions import BEFORE, OF_ROWS
+from query_api.view.pages import page
+from query_api.view.questions import Question
 from streams import lake
-from streams.circles import object_ids
-from streams.records import Record
-from tests.examples import MOMENT, circles, detected, failed, retried, uploaded
 from tests.lakes import fresh
+from tests.query_api.view.some_images import FIRST, MANY, by_query, some_log, some_question
 from tests.query_api.view.windows import loaded
 from tests.streams.small_view import put
-
-MINUTE = timedelta(minutes=1)
-FIRST = MOMENT - MINUTE
-MANY = 60
-
-
-def some_log(pick: random.Random) -> list[Record]:
-    """Images of three projects, several of one instant, each with some outcome; two models, one an image."""
-    log: list[Record] = []
-    for number in range(MANY):
-        image = {"image_id": UUID(int=pick.getrandbits(128)), "project_id": pick.choice("pqr")}
-        at = MOMENT + pick.randrange(12) * MINUTE
-        more: dict[str, Any] = {"captured_at": at - MINUTE} if pick.random() < 0.5 else {}
-        source = pick.choice(["", "a", 'b"\\ü'])
-        log.append(uploaded(**image, source_id=source, uploaded_at=at, attributes={"n": source}, **more))
-        if pick.random() < 0.6:
-            version, found = pick.choice("12"), circles(pick.randrange(4))
-            of = object_ids(image["image_id"], "circles", version, len(found))
-            found["object_id"] = [object_id.bytes for object_id in of]
-            log.append(detected(**image, model_version=version, circles=found, detected_at=at + MINUTE))
-        if pick.random() < 0.4:
-            letter = {"dead_letter_id": UUID(int=number + 1), "image_id": image["image_id"]}
-            log.append(failed(**letter, project_id=image["project_id"], failed_at=at))
-            log += [retried(**letter)] if pick.random() < 0.4 else []
-    return log
-
-
-def some_question(pick: random.Random, rows: list[dict[str, Any]]) -> Question:
-    row = pick.choice(rows)
-    moment = row["uploaded_at"] + pick.choice([-1, 0, 1]) * timedelta(microseconds=1)
-    values = {
-        "source": pick.choice([row["source_id"], "else"]), "project": pick.choice("pqrs"), "scope": "p",
-        "since": moment, "until": pick.choice(rows)["uploaded_at"], "model": pick.choice(["circles", "else"]),
-        "version": pick.choice("123"), "k0": row["uploaded_at"], "k1": row["image_id"],
-        "min_circles": pick.randrange(4), "max_circles": pick.randrange(4),
-    }  # fmt: skip
-    own = ["source", "project", "scope", "since", "until", "not_after", "newest_behind"]
-    outcome = ["detected", "failed", "pending", "min_circles", "max_circles"]
-    return Question(
-        "images",
-        tuple(pick.sample(own, pick.choice([0, 1, 1, 2, 3]))),
-        tuple(pick.sample(outcome, pick.choice([0, 0, 1, 2]))),
-        tuple(pick.sample(["model", "version"], pick.choice([0, 0, 1, 2]))),
-        values,
-        count=pick.choice([1, 5, MANY]),
-    )
-
-
-def by_query(window: Window, question: Question) -> list[dict[str, Any]]:
-    names = {*question.own, *question.outcome, *question.model, "since_floor"}
-    text = " ".join(QUERIES[name] for name in names)
-    asked = {name: value for name, value in question.values.items() if f"${name}" in text}
-    with window.reading() as cursor:
-        return as_rows(cursor.execute(question.of_window(), {**asked, "floor": FIRST}))
 
 
 def test_they_are_what_the_query_says(postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import uuid_utils.compat as uuids
 
+from query_api.view.counting import counts
 from query_api.view.pages import page
 from query_api.view.questions import Question
 from query_api.view.reading import as_rows
@@ -45,6 +46,7 @@ from tests.lakes import fresh
 from tests.query_api.view.windows import MOST, follow, following, loaded
 
 SECOND = timedelta(seconds=1)
+WIDE, SCORE = {"width": 0.05}, {"value": "score"}
 ALL = "SELECT * FROM {} WHERE uploaded_at >= $floor ORDER BY ALL"
 
 
@@ -157,9 +159,12 @@ def check(settings: Settings, window: Window) -> None:
         for image_id, object_id in rows(own, ordered, floor):
             expected[image_id].append(object_id.bytes)
         assert packed == expected
-        question = Question("images", ("since_floor",), values=floor, count=MOST)
+        question = Question("images", count=MOST)
         listed = as_rows(own.execute(question.of_window(), floor))
-        assert page(window.timeline, replace(question, own=()), floor["floor"]) == listed
+        assert page(window.timeline, question, floor["floor"]) == listed
+        question = Question("statistics_histogram", by=("source_id",), values=WIDE, parts=SCORE, order="")
+        counted = as_rows(own.execute(question.of_window(), {**floor, **WIDE}))
+        assert counts(window.timeline, question, floor["floor"]) == counted
         several = "SELECT 1 FROM lake.detections GROUP BY image_id HAVING count(*) > 1 LIMIT 1"
         assert not window.one_model or not rows(view, several, {})
 

@@ -1,0 +1,76 @@
+"""Images column by column, words as numbers, so that a condition is one pass over an array."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+NONE = -1
+COLUMNS = {
+    "high": "<u8", "low": "<u8", "project": "<i4", "source": "<i4", "model": "<i4", "circles": "<i4",
+    "latency": "<f4", "failed": "?", "uploaded": "<i8", "detected": "<i8", "begin": "<i8", "many": "<i4",
+}  # fmt: skip
+"""Of an image: its id in halves, words by number, microseconds since 1970. Model NONE: nothing is detected.
+begin, many: where its circles are measured, and how many."""
+
+
+class Rows:
+    """Some places of columns, read when they are asked for."""
+
+    def __init__(self, columns: Mapping[str, NDArray[Any]], places: NDArray[np.int64] | slice) -> None:
+        self.columns, self._places = columns, places
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self.columns[name][self._places]
+
+    def __len__(self) -> int:
+        return len(self["model"])
+
+    def copied(self, names: Iterable[str]) -> Rows:
+        """Some columns of them, which nobody changes."""
+        return Rows({name: self[name].copy() for name in names}, slice(None))
+
+    def where(self, places: NDArray[Any]) -> Rows:
+        """Those of them at some places, (m,), or where it is true, (n,)."""
+        if places.dtype == np.bool_ and places.all():
+            return self
+        return Rows({name: self[name][places] for name in self.columns}, slice(None))
+
+
+def empty(many: int) -> dict[str, NDArray[Any]]:
+    """Columns of so many images of which nothing is known."""
+    return {name: np.full(many, NONE if name == "model" else 0, kind) for name, kind in COLUMNS.items()}
+
+
+def longer(array: NDArray[Any], least: int) -> NDArray[Any]:
+    """The array, or where it is shorter one that begins with it and has room for some time."""
+    if least <= len(array):
+        return array
+    found = np.zeros(least + least // 4, array.dtype)
+    found[: len(array)] = array
+    return found
+
+
+class Words:
+    """What many images have in common, by number."""
+
+    def __init__(self) -> None:
+        self.words: list[Any] = []
+        self._numbers: dict[Hashable, int] = {}
+
+    def find(self, word: Hashable) -> int:
+        """NONE for one that is not there."""
+        return self._numbers.get(word, NONE)
+
+    def numbers(self, words: Iterable[Hashable]) -> list[int]:
+        """Those of words, which are there from now on."""
+        found = []
+        for word in words:
+            number = self._numbers.setdefault(word, len(self.words))
+            if number == len(self.words):
+                self.words.append(word)
+            found.append(number)
+        return found
