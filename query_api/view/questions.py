@@ -22,10 +22,9 @@ class Question:
 
     own: conditions of queries.sql on what was uploaded; outcome: on what became of it; model: on which of an
     image's detections count, instead of the served one; every: all do, and an image has a row for each.
-    bucket, by: a unit of time and columns; what is counted has a row for each of them. order: an ORDER BY;
-    count: most rows, None for all. since: no image uploaded before can be part of the answer. parts: further
-    text of the query by the name that it has there in braces. Of all this but `values` nothing comes from
-    outside.
+    order: an ORDER BY; count: most rows, None for all. since: no image uploaded before can be part of the
+    answer. parts: further text of the query by the name that it has there in braces. bucket, by: a unit of time
+    and columns; what is counted has a row for each of them. Of all this but `values` nothing comes from outside.
     """
 
     query: str
@@ -33,13 +32,13 @@ class Question:
     outcome: tuple[str, ...] = ()
     model: tuple[str, ...] = ()
     values: Mapping[str, Any] = field(default_factory=dict)
-    bucket: str | None = None
-    by: tuple[str, ...] = ()
     order: str = NEWEST_FIRST
     count: int | None = None
     since: datetime | None = None
     parts: Mapping[str, str] = field(default_factory=dict)
     every: bool = False
+    bucket: str | None = None
+    by: tuple[str, ...] = ()
 
     def within(self, project: str | None) -> Question:
         """The same of a project's images alone; None: of all."""
