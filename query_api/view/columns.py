@@ -15,43 +15,7 @@ COLUMNS = {
 }  # fmt: skip
 """Of an image: its id in halves, words by number, microseconds since 1970. Model NONE: nothing is detected.
 begin, many: where its circles are measured, and how many."""
-
-
-class Rows:
-    """Some places of columns, read when they are asked for."""
-
-    def __init__(self, columns: Mapping[str, NDArray[Any]], places: NDArray[np.int64] | slice) -> None:
-        self.columns, self._places = columns, places
-
-    def __getitem__(self, name: str) -> NDArray[Any]:
-        return self.columns[name][self._places]
-
-    def __len__(self) -> int:
-        return len(self["model"])
-
-    def copied(self, names: Iterable[str]) -> Rows:
-        """Some columns of them, which nobody changes."""
-        return Rows({name: self[name].copy() for name in names}, slice(None))
-
-    def where(self, places: NDArray[Any]) -> Rows:
-        """Those of them at some places, (m,), or where it is true, (n,)."""
-        if places.dtype == np.bool_ and places.all():
-            return self
-        return Rows({name: self[name][places] for name in self.columns}, slice(None))
-
-
-def empty(many: int) -> dict[str, NDArray[Any]]:
-    """Columns of so many images of which nothing is known."""
-    return {name: np.full(many, NONE if name == "model" else 0, kind) for name, kind in COLUMNS.items()}
-
-
-def longer(array: NDArray[Any], least: int) -> NDArray[Any]:
-    """The array, or where it is shorter one that begins with it and has room for some time."""
-    if least <= len(array):
-        return array
-    found = np.zeros(least + least // 4, array.dtype)
-    found[: len(array)] = array
-    return found
+WORDED = ("project", "source", "model")
 
 
 class Words:
@@ -74,3 +38,49 @@ class Words:
                 self.words.append(word)
             found.append(number)
         return found
+
+    def only(self, numbers: Iterable[NDArray[np.int32]]) -> tuple[Words, NDArray[np.int32]]:
+        """Those of some numbers, numbered anew, and what each number is then; NONE stays NONE."""
+        used = np.unique(np.concatenate([*numbers, np.array([NONE], np.int32)]))[1:]
+        anew, found = Words(), np.full(len(self.words) + 1, NONE, np.int32)  # NONE is the last place
+        found[used] = anew.numbers(self.words[number] for number in used.tolist())
+        return anew, found
+
+
+class Rows:
+    """Some places of columns, read when they are asked for, and the words that their numbers mean."""
+
+    def __init__(
+        self, columns: Mapping[str, NDArray[Any]], places: NDArray[np.int64] | slice, words: Words
+    ) -> None:
+        self.columns, self.words, self._places = columns, words, places
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self.columns[name][self._places]
+
+    def __len__(self) -> int:
+        return len(self["model"])
+
+    def copied(self, names: Iterable[str]) -> Rows:
+        """Some columns of them, which nobody changes."""
+        return Rows({name: self[name].copy() for name in names}, slice(None), self.words)
+
+    def where(self, places: NDArray[Any]) -> Rows:
+        """Those of them at some places, (m,), or where it is true, (n,)."""
+        if places.dtype == np.bool_ and places.all():
+            return self
+        return Rows({name: self[name][places] for name in self.columns}, slice(None), self.words)
+
+
+def empty(many: int) -> dict[str, NDArray[Any]]:
+    """Columns of so many images of which nothing is known."""
+    return {name: np.full(many, NONE if name == "model" else 0, kind) for name, kind in COLUMNS.items()}
+
+
+def longer(array: NDArray[Any], least: int) -> NDArray[Any]:
+    """The array, or where it is shorter one that begins with it and has room for some time."""
+    if least <= len(array):
+        return array
+    found = np.zeros(least + least // 4, array.dtype)
+    found[: len(array)] = array
+    return found

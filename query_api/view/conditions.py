@@ -9,7 +9,7 @@ from uuid import UUID
 
 import numpy as np
 
-from query_api.view.columns import NONE, Rows, Words
+from query_api.view.columns import NONE, Rows
 from query_api.view.questions import Question
 from query_api.view.timeline import EPOCH, MICROSECOND, Key, Met
 
@@ -52,7 +52,7 @@ class Asked(NamedTuple):
     met: Callable[[Rows], Met]
 
 
-def asked(question: Question, words: Words, floor: datetime) -> Asked | None:
+def asked(question: Question, floor: datetime) -> Asked | None:
     """Of images uploaded at `floor` or later; None where there are other conditions."""
     names = {*question.own, *question.outcome, *question.model} - {"since"}
     if not names <= OF_ROWS | BEFORE.keys():
@@ -61,7 +61,7 @@ def asked(question: Question, words: Words, floor: datetime) -> Asked | None:
     def met(rows: Rows) -> Met:
         every = np.ones(len(rows), np.bool_)
         for name in names & OF_ROWS:
-            every &= meet(rows, name, question.values, words)
+            every &= meet(rows, name, question.values)
         return every
 
     since = max(floor, question.values["since"]) if "since" in question.own else floor
@@ -69,9 +69,9 @@ def asked(question: Question, words: Words, floor: datetime) -> Asked | None:
     return Asked(key(since), before, met)
 
 
-def meet(rows: Rows, name: str, values: Values, words: Words) -> Met:
+def meet(rows: Rows, name: str, values: Values) -> Met:
     """Which rows meet the condition of queries.sql of this name."""
-    detected = rows["model"] != NONE
+    detected, words = rows["model"] != NONE, rows.words
     match name:
         case "source":
             return np.asarray(rows["source"] == words.find(values["source"]))

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from query_api.view.columns import NONE, Rows, Words
+from query_api.view.columns import NONE, Rows
 from query_api.view.conditions import asked
 from query_api.view.measures import Measures, of_rows, standing
 from query_api.view.questions import Question
@@ -38,7 +38,7 @@ class Groups(NamedTuple):
 
 def counts(timeline: Timeline, question: Question, floor: datetime) -> list[dict[str, Any]] | None:
     """The rows that answer a question, of images uploaded at `floor` or later; None: that takes a query."""
-    which = asked(question, timeline.words, floor)
+    which = asked(question, floor)
     circles = question.query == "statistics_histogram"
     if which is None or question.every or not (circles or question.query == "statistics_images"):
         return None
@@ -48,7 +48,7 @@ def counts(timeline: Timeline, question: Question, floor: datetime) -> list[dict
         rows = rows.where(standing(rows))
     if not len(rows) and (circles or question.bucket or question.by):
         return []
-    groups = grouped(rows, question, timeline.words)
+    groups = grouped(rows, question)
     if groups.many > MOST_CELLS:
         return None
     if not circles:
@@ -58,7 +58,7 @@ def counts(timeline: Timeline, question: Question, floor: datetime) -> list[dict
     return bins(of_rows(measures[question.parts["value"]], rows), question.values["width"], groups)
 
 
-def grouped(rows: Rows, question: Question, words: Words) -> Groups:
+def grouped(rows: Rows, question: Question) -> Groups:
     """Rows by their bucket, if any, then by their words."""
     groups = Groups(np.zeros(len(rows), np.int64), 1, lambda _: {})
     if question.bucket:
@@ -68,7 +68,7 @@ def grouped(rows: Rows, question: Question, words: Words) -> Groups:
     column = question.by[0].partition("_")[0]  # source_id, project_id, or model_name with model_version
     numbers = rows[column] - NONE
     there = np.flatnonzero(np.bincount(numbers)) + NONE
-    names = {n: words.words[n] if n != NONE else (None, None) for n in there.tolist()}
+    names = {n: rows.words.words[n] if n != NONE else (None, None) for n in there.tolist()}
     order = sorted(names, key=lambda n: (n == NONE, names[n]))  # as in SQL, what is missing comes last
     place_of = np.zeros(numbers.max() + 1, np.int64)
     place_of[np.array(order) - NONE] = np.arange(len(order))

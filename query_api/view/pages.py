@@ -8,7 +8,7 @@ from uuid import UUID
 
 import orjson
 
-from query_api.view.columns import NONE
+from query_api.view.columns import COLUMNS, NONE, Words
 from query_api.view.conditions import asked
 from query_api.view.questions import NEWEST_FIRST, Question
 from query_api.view.timeline import EPOCH, MICROSECOND, Timeline
@@ -16,23 +16,27 @@ from query_api.view.timeline import EPOCH, MICROSECOND, Timeline
 
 def page(timeline: Timeline, question: Question, floor: datetime) -> list[dict[str, Any]] | None:
     """The rows that answer a question, of images uploaded at `floor` or later; None: that takes a query."""
-    which = asked(question, timeline.words, floor)
+    which = asked(question, floor)
     wanted = question.query == "images" and question.order == NEWEST_FIRST and not question.every
     if which is None or not wanted or question.count is None:
         return None
     found = timeline.newest(which.met, which.since, which.before, question.count)
-    return None if found is None else [as_image(timeline, row, packed) for row, packed in found]
+    if found is None:
+        return None
+    rows, uploads = found
+    values = zip(*(rows[name].tolist() for name in COLUMNS), strict=True)
+    return [as_image(row, packed, rows.words, timeline) for row, packed in zip(values, uploads, strict=True)]
 
 
-def as_image(timeline: Timeline, row: tuple[Any, ...], packed: str) -> dict[str, Any]:
+def as_image(row: tuple[Any, ...], packed: str, words: Words, timeline: Timeline) -> dict[str, Any]:
     high, low, project, source, model, circles, latency, failed, uploaded, detected, *_ = row
     image_id, there = UUID(int=high << 64 | low), model != NONE
     uri, sha256, content_type, width, height, size, captured, attributes = orjson.loads(packed)
-    name, version = timeline.words.words[model] if there else (None, None)
+    name, version = words.words[model] if there else (None, None)
     letter, stage, error, reason, failed_at = timeline.failure(image_id)
     return {
-        "image_id": image_id, "project_id": timeline.words.words[project],
-        "source_id": timeline.words.words[source], "uri": uri, "sha256": sha256,
+        "image_id": image_id, "project_id": words.words[project],
+        "source_id": words.words[source], "uri": uri, "sha256": sha256,
         "content_type": content_type, "width": width, "height": height, "size_bytes": size,
         "captured_at": None if captured is None else EPOCH + captured * MICROSECOND,
         "uploaded_at": EPOCH + uploaded * MICROSECOND, "attributes": attributes,

@@ -23,8 +23,9 @@ class Question:
     own: conditions of queries.sql on what was uploaded; outcome: on what became of it; model: on which of an
     image's detections count, instead of the served one; every: all do, and an image has a row for each.
     order: an ORDER BY; count: most rows, None for all. since: no image uploaded before can be part of the
-    answer. parts: further text of the query by the name that it has there in braces. bucket, by: a unit of time
-    and columns; what is counted has a row for each of them. Of all this but `values` nothing comes from outside.
+    answer. parts: further text of the query by the name that it has there in braces. bucket, by: a unit of
+    time and columns; what is counted has a row for each of them. Of all this but `values` nothing comes from
+    outside.
     """
 
     query: str

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from query_api.view.columns import COLUMNS, NONE, Rows, Words, empty, longer
+from query_api.view.columns import COLUMNS, NONE, WORDED, Rows, Words, empty, longer
 from query_api.view.measures import Measures, closed_up
 from query_api.view.newest import begins_of, halves, ids
 
@@ -35,11 +35,12 @@ class Timeline:
     """Rows of the window's `images`. One thread changes it, any may read.
 
     `_order` says where the rows of those uploaded are, by time of upload and id, and `_times` when that was.
-    Those whose outcome came before their upload have a row, but no place in the order yet.
+    Those whose outcome came before their upload have a row, but no place in the order yet. All of it is read and
+    changed under a lock, a page's search too, which is shorter than a thread's turn.
     """
 
     def __init__(self) -> None:
-        self.words = Words()
+        self._words = Words()
         self._lock = threading.Lock()
         self._many = 0
         self._columns, self._uploads = empty(0), list[str]()
@@ -60,7 +61,7 @@ class Timeline:
             places = self._places_of(ids(uploads["image_id"]))
             self._columns["uploaded"][places] = times
             for name in ("project", "source"):
-                self._columns[name][places] = self.words.numbers(uploads[f"{name}_id"].to_pylist())
+                self._columns[name][places] = self._words.numbers(uploads[f"{name}_id"].to_pylist())
             for place, upload in zip(places.tolist(), packed, strict=True):
                 self._uploads[place] = upload
             self._put_in_order(places)
@@ -70,7 +71,7 @@ class Timeline:
         models = [detections[name].to_pylist() for name in ("model_name", "model_version")]
         with self._lock:
             places = self._places_of(ids(detections["image_id"]))
-            self._columns["model"][places] = self.words.numbers(zip(*models, strict=True))
+            self._columns["model"][places] = self._words.numbers(zip(*models, strict=True))
             self._columns["circles"][places] = detections["circle_count"].to_numpy()
             self._columns["latency"][places] = detections["latency_ms"].to_numpy()
             self._columns["detected"][places] = detections["detected_at"].cast(pa.int64()).to_numpy()
@@ -87,7 +88,7 @@ class Timeline:
                 self._measures[name][self._measured : end] = circles[name].to_numpy()
             self._measured = end
             if self._replaced > end // 2:
-                self._measures = closed_up(self._measures, Rows(self._columns, slice(len(self._places))))
+                self._measures = closed_up(self._measures, self._at(slice(len(self._places))))
                 self._measured, self._replaced = end - self._replaced, 0
 
     def failed(self, failures: Iterable[Sequence[Any]]) -> None:
@@ -99,19 +100,22 @@ class Timeline:
                 self._failures[image_id.bytes] = tuple(failure)
 
     def drop(self, image_ids: Iterable[bytes]) -> None:
-        """Let images go."""
+        """Let images go. What is left is put together beside, so that nobody waits for it."""
         gone = set(image_ids)
         left = {image_id: place for image_id, place in self._places.items() if image_id not in gone}
         kept = np.fromiter(left.values(), np.int64, len(left))
         place_of = np.full(len(self._columns["model"]), NONE)
         place_of[kept] = np.arange(len(kept))
         order = place_of[self._order[: self._many]]
-        rows = Rows(self._columns, kept).copied(COLUMNS)
+        rows = self._at(kept).copied(COLUMNS)
         measures = closed_up(self._measures, rows)
+        words, anew = self._words.only(rows[name] for name in WORDED)
+        columns = {name: anew[column] if name in WORDED else column for name, column in rows.columns.items()}
         uploads = [self._uploads[place] for place in left.values()]
         failures = {image_id: failure for image_id, failure in self._failures.items() if image_id in left}
         with self._lock:
-            self._columns, self._uploads, self._failures = dict(rows.columns), uploads, failures
+            self._columns, self._words, self._uploads = columns, words, uploads
+            self._failures = failures
             self._places = dict(zip(left, range(len(left)), strict=True))
             self._order, self._times = order[order != NONE], self._times[: self._many][order != NONE]
             self._many = len(self._order)
@@ -119,9 +123,9 @@ class Timeline:
 
     def newest(
         self, met: Callable[[Rows], Met], since: Key, before: Key, count: int
-    ) -> list[tuple[tuple[Any, ...], str]] | None:
+    ) -> tuple[Rows, list[str]] | None:
         """Images that meet conditions, from a place in the order to before another, newest first, at most so
-        many: each a row and what is packed of its upload. None where many would have to be looked at."""
+        many, and what is packed of their uploads. None where many would have to be looked at."""
         found, missing, looked_at = [np.empty(0, np.int64)], count, LOOKED_AT
         with self._lock:
             begin, end = self._place(since), self._place(before)
@@ -130,30 +134,31 @@ class Timeline:
                     return None
                 places = self._order[max(begin, end - looked_at) : end][::-1]
                 end -= len(places)
-                those = places[met(Rows(self._columns, places))][:missing]
+                those = places[met(self._at(places))][:missing]
                 found.append(those)
                 missing -= len(those)
                 looked_at *= 4
             places = np.concatenate(found)
             uploads = [self._uploads[place] for place in places.tolist()]
-            rows = zip(*(column[places].tolist() for column in self._columns.values()), strict=True)
-            return list(zip(rows, uploads, strict=True))
+            return self._at(places).copied(COLUMNS), uploads
 
     def between(self, since: Key, before: Key) -> tuple[Rows, Mapping[str, Measures]]:
         """Rows of all images from a place in the order to before another, in no order, and what their circles
         measure, by the name of the measure."""
         with self._lock:
             places = self._order[self._place(since) : self._place(before)]
-            first, last = int(places.min(initial=0)), int(places.max(initial=-1))
-            if last - first + 1 == len(places):  # as they came in their order, mostly
-                rows = Rows(self._columns, slice(first, last + 1))
+            if len(places) and np.ptp(places) == len(places) - 1:  # they came in their order, mostly
+                rows = self._at(slice(places.min(), places.max() + 1))
             else:
-                rows = Rows(self._columns, places)
+                rows = self._at(places)
             return rows.copied(COUNTED), dict(self._measures)
 
     def failure(self, image_id: UUID) -> tuple[Any, ...]:
         """An image's open failure: dead_letter_id, stage, error, reason, failed_at; each None without one."""
         return self._failures.get(image_id.bytes, NO_FAILURE)
+
+    def _at(self, places: NDArray[np.int64] | slice) -> Rows:
+        return Rows(self._columns, places, self._words)
 
     def _places_of(self, image_ids: NDArray[np.void]) -> NDArray[np.int64]:
         """(n,) where the rows of images are; those of new ones are empty."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from query_api.view import measures
-from query_api.view.columns import Rows, empty
+from query_api.view.columns import Rows, Words, empty
 from query_api.view.measures import Measures, closed_up, of_rows, standing
 
 
@@ -18,7 +18,7 @@ def test_it_is_what_stands_at_the_places_of_rows(few: int, monkeypatch: pytest.M
         many = random.integers(0, 4, random.integers(30))
         begins = np.cumsum(many) - many + 5 * np.sort(random.integers(0, 3, len(many)))
         mixed = random.permutation(len(many))
-        rows = Rows(empty(len(many)) | {"many": many[mixed], "begin": begins[mixed]}, slice(None))
+        rows = Rows(empty(len(many)) | {"many": many[mixed], "begin": begins[mixed]}, slice(None), Words())
         array = random.random(100 + many.sum()).astype(np.float32)
 
         def found(measured: Measures, rows: Rows) -> list[list[float]]:
