@@ -35,7 +35,7 @@ class Timeline:
     """Rows of the window's `images`. One thread changes it, any may read.
 
     `_order` says where the rows of those uploaded are, by time of upload and id, and `_times` when that was.
-    Those whose outcome came before their upload have a row, but no place in the order yet. All of it is read and
+    Those whose outcome came before their upload have a row, but no place in the order yet. All is read and
     changed under a lock, a page's search too, which is shorter than a thread's turn.
     """
 
