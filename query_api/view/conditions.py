@@ -18,19 +18,10 @@ END: Key = (2**63 - 1, 0, 0)
 """Behind all there can be."""
 NIL = UUID(int=0)
 
-
 OF_ROWS = {
-    "source",
-    "project",
-    "scope",
-    "model",
-    "version",
-    "detected",
-    "failed",
-    "pending",
-    "min_circles",
+    "source", "project", "scope", "model", "version", "detected", "failed", "pending", "min_circles",
     "max_circles",
-}
+}  # fmt: skip
 """Conditions of queries.sql that rows are asked for."""
 BEFORE: Mapping[str, Callable[[Values], Key]] = {
     "until": lambda values: key(values["until"]),
@@ -79,8 +70,9 @@ def meet(rows: Rows, name: str, values: Values) -> Met:
             return np.asarray(rows["project"] == words.find(values[name]))
         case "model" | "version":
             place = ("model", "version").index(name)
-            models = [word for word in words.words if isinstance(word, tuple) and word[place] == values[name]]
-            return np.isin(rows["model"], list(map(words.find, models)))
+            there = np.unique(rows["model"]).tolist()
+            wanted = [n for n in there if n != NONE and words.words[n][place] == values[name]]
+            return np.isin(rows["model"], wanted)
         case "detected":
             return np.asarray(detected)
         case "failed" | "pending":
