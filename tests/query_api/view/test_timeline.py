@@ -50,8 +50,8 @@ def circles(numbers: list[int]) -> pa.Table:
 
 
 @contextmanager
-def changing(timeline: Timeline) -> Iterator[list[int]]:
-    """A thread that lets images come, some late, has them looked at, again and again, and leave; which left."""
+def changing(timeline: Timeline) -> Iterator[tuple[threading.Thread, list[int]]]:
+    """A thread that lets images come, some late, has them looked at, again and again, and leave; those left."""
     over, pick, left = threading.Event(), random.Random(1), list[int]()
 
     def change() -> None:
@@ -73,7 +73,7 @@ def changing(timeline: Timeline) -> Iterator[list[int]]:
     thread = threading.Thread(target=change)
     thread.start()
     try:
-        yield left
+        yield thread, left
     finally:
         over.set()
         thread.join()
@@ -84,8 +84,9 @@ def test_what_is_read_meanwhile_is_whole() -> None:
     newest = Question("images", outcome=("min_circles",), values={"min_circles": 1}, count=100)
     by_source = Question("statistics_images", by=("source_id",), order="")
     bins = Question("statistics_histogram", values={"width": 1.0}, parts={"value": "radius"}, order="")
-    with changing(timeline) as left:
+    with changing(timeline) as (thread, left):
         while min(pages, told) < 100 or len(left) < 5 * KEPT:
+            assert thread.is_alive()
             rows = page(timeline, newest, BEGIN)
             assert rows is not None
             order = [(row["uploaded_at"], row["image_id"]) for row in rows]
