@@ -51,7 +51,7 @@ def circles(numbers: list[int]) -> pa.Table:
 
 @contextmanager
 def changing(timeline: Timeline) -> Iterator[tuple[threading.Thread, list[int]]]:
-    """A thread that lets images come, some late, has them looked at, again and again, and leave; those left."""
+    """A thread that lets images come, some late, has them looked at again and again; and those that left."""
     over, pick, left = threading.Event(), random.Random(1), list[int]()
 
     def change() -> None:
