@@ -22,8 +22,8 @@ from torch.nn import functional
 from detector.training.views import BATCH, Batches, Seen, of_number
 from detector.v2.network import BINS, FILE, MULTIPLE
 
-SCENES = 9000
-STEPS = 6000
+SCENES = 18000
+STEPS = 8000
 WIDTHS = (12, 16, 32, 48, 64)
 """Planes at a half, a fourth, ... a 32nd of the picture's side."""
 RATE = 3e-3

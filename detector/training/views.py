@@ -27,6 +27,11 @@ RADIUS_WIDTH = 0.45
 """The same over radii, in steps from one to the next."""
 TOLD = 0.3
 """Of what is wanted at a centre: from here on a place should say where the centre is."""
+ZOOM = (0.5, 2.2)
+BEYOND = 0.3
+"""Radii that a centre may lie outside the picture: the nearest cell says so."""
+LEAST, MOST = 3.5, 260.0
+"""Pixels of radius, beyond which nothing is wanted."""
 UNSAID = 0.1
 """Around a doubtful disc: from here on a place may say what it likes."""
 
@@ -79,8 +84,8 @@ def varied(random: np.random.Generator, seen: Seen) -> Seen:
             for rows in (discs, doubtful):
                 rows[:, axis] = side - rows[:, axis]
     image = np.ascontiguousarray(image)
-    if random.random() < 0.5:
-        scale = float(np.exp(random.uniform(np.log(0.65), np.log(1.6))))
+    if random.random() < 0.6:
+        scale = float(np.exp(random.uniform(*np.log(ZOOM))))
         shift = random.uniform(0, 1, 2) * (width, height) * (1 - scale)
         moved = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
         beyond = random.uniform(0, 255, 3).tolist()
@@ -88,9 +93,16 @@ def varied(random: np.random.Generator, seen: Seen) -> Seen:
         for rows in (discs, doubtful):
             rows *= scale
             rows[:, :2] += shift
-        inside = ((discs[:, :2] >= 0) & (discs[:, :2] < (width, height))).all(axis=1)
-        discs, doubtful = discs[inside], np.concatenate([doubtful, discs[~inside]])
+        clear = (outside(discs, width, height) <= BEYOND) & (discs[:, 2] >= LEAST) & (discs[:, 2] <= MOST)
+        discs, doubtful = discs[clear], np.concatenate([doubtful, discs[~clear]])
     return Seen(in_other_light(random, image), discs, doubtful)
+
+
+def outside(discs: FloatArray, width: int, height: int) -> FloatArray:
+    """How far centres of discs (n, 3) lie outside a picture, (n,) in radii: 0 within."""
+    x, y, radius = discs.T
+    across, down = np.maximum(-x, x - width), np.maximum(-y, y - height)
+    return np.asarray(np.maximum(np.maximum(across, down), 0) / radius)
 
 
 def in_other_light(random: np.random.Generator, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -134,15 +146,16 @@ def write(
         clear = n < len(discs)
         x, y, radius = discs[n] if clear else doubtful[n - len(discs)]
         level = np.log(radius / RADII[0]) / STEP
+        u, v = min(max(x, 0), CELL * columns - 1), min(max(y, 0), CELL * rows - 1)
         width = max(WIDTH * radius, LEAST_WIDTH)
         nearest = min(max(int(np.rint(level)), 0), bins - 1)
-        top, bottom = max(0, int((y - 3 * width) / CELL)), min(rows - 1, int((y + 3 * width) / CELL))
-        left, right = max(0, int((x - 3 * width) / CELL)), min(columns - 1, int((x + 3 * width) / CELL))
+        top, bottom = max(0, int((v - 3 * width) / CELL)), min(rows - 1, int((v + 3 * width) / CELL))
+        left, right = max(0, int((u - 3 * width) / CELL)), min(columns - 1, int((u + 3 * width) / CELL))
         for b in range(max(0, nearest - 2), min(bins, nearest + 3)):
             for i in range(top, bottom + 1):
                 for j in range(left, right + 1):
-                    dx, dy = x - CELL * (j + 0.5), y - CELL * (i + 0.5)
-                    far = (dx * dx + dy * dy) / width**2 + ((level - b) / RADIUS_WIDTH) ** 2
+                    across, down = u - CELL * (j + 0.5), v - CELL * (i + 0.5)
+                    far = (across**2 + down**2) / width**2 + ((level - b) / RADIUS_WIDTH) ** 2
                     value = np.exp(-far / 2)
                     if not clear:
                         unsaid[b, i, j] = max(unsaid[b, i, j], np.float32(value > UNSAID))
@@ -150,11 +163,11 @@ def write(
                     likely[b, i, j] = max(likely[b, i, j], value)
                     if value > max(TOLD, told[b, i, j]):
                         told[b, i, j] = value
-                        offsets[0, b, i, j], offsets[1, b, i, j] = dx / RADII[b], dy / RADII[b]
+                        offsets[0, b, i, j] = (x - CELL * (j + 0.5)) / RADII[b]
+                        offsets[1, b, i, j] = (y - CELL * (i + 0.5)) / RADII[b]
                         offsets[2, b, i, j] = level - b
-        i, j = int(y / CELL), int(x / CELL)
-        if clear and 0 <= i < rows and 0 <= j < columns:
-            likely[nearest, i, j] = 1
+        if clear:
+            likely[nearest, int(v / CELL), int(u / CELL)] = 1
 
 
 class Batches:

@@ -44,7 +44,7 @@ NEAR = np.float32(0.08)
 """Sum of both squares at which the nearer of two guesses says more though the other is e times as likely."""
 NOTHING = np.float32(2)
 """Where no guess says anything."""
-SURE = (np.float32(6), np.float32(95))
+SURE = (np.float32(6), np.float32(115))
 """Pixels of radius between which it has seen enough discs to be asked."""
 UNASKED = np.float32(-1)
 """What stands for a likelihood where the network cannot know: beyond those, and around centres outside."""

@@ -62,7 +62,8 @@ def test_what_is_wanted_of_a_disc() -> None:
 
 
 def test_what_is_wanted_is_what_a_guess_is_made_of() -> None:
-    discs = np.array([[60.0, 70.0, 20.0], [200.0, 120.0, 90.0], [200.0, 120.0, 40.0], [300.0, 20.0, 6.0]])
+    inside = [[60.0, 70.0, 20.0], [200.0, 120.0, 90.0], [200.0, 120.0, 40.0], [300.0, 20.0, 6.0]]
+    discs = np.array([*inside, [-9.0, 180.0, 31.0], [324.0, 231.0, 16.0]])  # two of them about the edge
     view = wanted(Seen(np.zeros((240, 320, 3), np.uint8), discs, NONE))
     said = np.concatenate([view.likely[None], view.offsets])
     assert said[LIKELY].max() == 1
