@@ -14,12 +14,13 @@ FEW = 1_000
 Measures = NDArray[np.float32]
 
 
-def standing(rows: Rows) -> NDArray[np.int64]:
-    """Which of the timeline's rows have circles, in the order in which these stand."""
-    there = np.flatnonzero(rows["many"])
+def standing(rows: Rows) -> NDArray[np.int64] | NDArray[np.bool_]:
+    """Which rows have circles, in the order in which these stand: places, or where it is true."""
+    there = rows["many"] > 0
     begins = rows["begin"][there]
-    in_order = (begins[1:] > begins[:-1]).all()
-    return there if in_order else there[np.argsort(begins, kind="stable")]
+    if (begins[1:] > begins[:-1]).all():
+        return there
+    return np.flatnonzero(there)[np.argsort(begins, kind="stable")]
 
 
 def of_rows(array: Measures, rows: Rows) -> Measures:

@@ -27,7 +27,9 @@ def test_it_is_what_stands_at_the_places_of_rows(few: int, monkeypatch: pytest.M
 
         expected = found(array, rows)
         there = standing(rows)
-        assert of_rows(array, rows.where(there)).tolist() == [x for n in there for x in expected[n]]
+        assert of_rows(array, rows.where(there)).tolist() == [
+            x for n in np.arange(len(rows))[there] for x in expected[n]
+        ]
         closed = closed_up({"radius": array}, rows)["radius"]
         assert len(closed) == many.sum()
         assert found(closed, rows) == expected
