@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 NONE = -1
@@ -29,8 +30,19 @@ class Words:
         """NONE for one that is not there."""
         return self._numbers.get(word, NONE)
 
-    def numbers(self, words: Iterable[Hashable]) -> list[int]:
-        """Those of words, which are there from now on."""
+    def of(self, *columns: pa.ChunkedArray) -> NDArray[np.int32]:
+        """(n,) that of each row's text, of several columns that of the tuple; it is there from now on."""
+        codes = np.zeros(len(columns[0]), np.int64)
+        for column in columns:
+            encoded = column.combine_chunks().dictionary_encode()
+            nothing = len(encoded.dictionary)
+            codes = codes * (nothing + 1) + encoded.indices.fill_null(nothing).to_numpy()
+        _, firsts, of_rows = np.unique(codes, return_index=True, return_inverse=True)
+        texts = zip(*(column.take(firsts).to_pylist() for column in columns), strict=True)
+        numbers = self._numbered(texts if len(columns) > 1 else (text for (text,) in texts))
+        return np.array(numbers, np.int32)[of_rows]
+
+    def _numbered(self, words: Iterable[Hashable]) -> list[int]:
         found = []
         for word in words:
             number = self._numbers.setdefault(word, len(self.words))
@@ -43,7 +55,7 @@ class Words:
         """Those of some numbers, numbered anew, and what each number is then; NONE stays NONE."""
         used = np.unique(np.concatenate([*numbers, np.array([NONE], np.int32)]))[1:]
         anew, found = Words(), np.full(len(self.words) + 1, NONE, np.int32)  # NONE is the last place
-        found[used] = anew.numbers(self.words[number] for number in used.tolist())
+        found[used] = anew._numbered(self.words[number] for number in used.tolist())
         return anew, found
 
 

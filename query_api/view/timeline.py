@@ -61,17 +61,17 @@ class Timeline:
             places = self._places_of(ids(uploads["image_id"]))
             self._columns["uploaded"][places] = times
             for name in ("project", "source"):
-                self._columns[name][places] = self._words.numbers(uploads[f"{name}_id"].to_pylist())
+                self._columns[name][places] = self._words.of(uploads[f"{name}_id"])
             for place, upload in zip(places.tolist(), packed, strict=True):
                 self._uploads[place] = upload
             self._put_in_order(places)
 
     def detected(self, detections: pa.Table, circles: pa.Table) -> None:
         """Detections that are served from now on, one an image; their circles, those of an image together."""
-        models = [detections[name].to_pylist() for name in ("model_name", "model_version")]
+        models = [detections[name] for name in ("model_name", "model_version")]
         with self._lock:
             places = self._places_of(ids(detections["image_id"]))
-            self._columns["model"][places] = self._words.numbers(zip(*models, strict=True))
+            self._columns["model"][places] = self._words.of(*models)
             self._columns["circles"][places] = detections["circle_count"].to_numpy()
             self._columns["latency"][places] = detections["latency_ms"].to_numpy()
             self._columns["detected"][places] = detections["detected_at"].cast(pa.int64()).to_numpy()
@@ -162,17 +162,20 @@ class Timeline:
 
     def _places_of(self, image_ids: NDArray[np.void]) -> NDArray[np.int64]:
         """(n,) where the rows of images are; those of new ones are empty."""
-        many = len(self._uploads)
-        known = self._places
-        places = np.array(
-            [known.setdefault(image_id, len(known)) for image_id in image_ids.tolist()], np.int64
-        )
-        self._columns = {name: longer(column, len(known)) for name, column in self._columns.items()}
-        self._uploads += [""] * (len(known) - many)
-        new = places >= many
-        self._columns["model"][places[new]] = NONE
-        self._columns["high"][places[new]], self._columns["low"][places[new]] = halves(image_ids[new]).T
-        return places
+        wanted = image_ids.tolist()
+        places = list(map(self._places.get, wanted))
+        new = [n for n, place in enumerate(places) if place is None]
+        if new:
+            for n in new:
+                places[n] = self._places.setdefault(wanted[n], len(self._places))
+            self._columns = {
+                name: longer(column, len(self._places)) for name, column in self._columns.items()
+            }
+            self._uploads += [""] * (len(self._places) - len(self._uploads))
+            fresh = np.array([places[n] for n in new], np.int64)
+            self._columns["model"][fresh] = NONE
+            self._columns["high"][fresh], self._columns["low"][fresh] = halves(image_ids[new]).T
+        return np.array(places, np.int64)
 
     def _put_in_order(self, places: NDArray[np.int64]) -> None:
         if not len(places):
