@@ -25,7 +25,7 @@ USUAL = 3
 
 OTHERS_S = 1.0
 """So long after the last request that is not in the background another is expected."""
-REST, MOST_REST_S = 3.0, 0.5
+REST, MOST_REST_S = 4.0, 0.5
 """So many times as long as one in the background had a turn the next one leaves it alone, while others are
 expected: each stage of a live image's way needs the cores, too."""
 
