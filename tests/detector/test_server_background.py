@@ -104,15 +104,15 @@ def test_they_pause_between_two_while_others_are_expected(count: int) -> None:
                 await asyncio.sleep(takes_s)
 
         await one(USUAL, 0)
-        background = [asyncio.create_task(one(7, 0.15)) for _ in range(2)]
+        background = [asyncio.create_task(one(7, 0.1)) for _ in range(2)]
         await asyncio.wait(background, return_when=asyncio.FIRST_COMPLETED)
         await one(USUAL, 0)  # who is not in the background does not wait for it
         await asyncio.gather(*background)
         return times[1], times[2], times[3]
 
     first, live, second = asyncio.run(run())
-    assert first + 0.15 <= live < second
-    assert second - first >= 0.15 + REST * 0.15
+    assert first + 0.1 <= live < second
+    assert second - first >= 0.1 + REST * 0.1
 
 
 def test_they_go_on_at_once_when_nobody_is_expected(monkeypatch: pytest.MonkeyPatch) -> None:
