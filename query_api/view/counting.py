@@ -52,10 +52,11 @@ def counts(timeline: Timeline, question: Question, floor: datetime) -> list[dict
     if groups.many > MOST_CELLS:
         return None
     if not circles:
-        return images(rows, groups)
+        return images(rows, groups, question.count)
     if groups.many > 1:
         groups = groups._replace(numbers=np.repeat(groups.numbers, rows["many"]))
-    return bins(of_rows(measures[question.parts["value"]], rows), question.values["width"], groups)
+    values = of_rows(measures[question.parts["value"]], rows)
+    return bins(values, question.values["width"], groups, question.count)
 
 
 def grouped(rows: Rows, question: Question) -> Groups:
@@ -101,14 +102,15 @@ def bucketed(rows: Rows, bucket: str) -> Groups:
     return Groups(numbers - first, int(numbers.max()) - first + 1, label)
 
 
-def images(rows: Rows, groups: Groups) -> list[dict[str, Any]]:
-    """A row for each group that has images; without groups one."""
+def images(rows: Rows, groups: Groups, most: int | None) -> list[dict[str, Any]]:
+    """A row for each group that has images, at most so many; without groups one."""
     detected = rows["model"] != NONE
 
     def count(which: NDArray[np.bool_]) -> list[int]:
         return list(np.bincount(groups.numbers[which], minlength=groups.many).tolist())
 
     every = np.bincount(groups.numbers, minlength=groups.many)
+    there = np.flatnonzero(every)[:most].tolist() if groups.many > 1 else [0]
     circles = np.bincount(groups.numbers[detected], rows["circles"][detected], groups.many).astype(np.int64)
     seen, failed = count(detected), count(~detected & rows["failed"])
     without, circles_of = count(detected & (rows["circles"] == 0)), circles.tolist()
@@ -118,12 +120,11 @@ def images(rows: Rows, groups: Groups) -> list[dict[str, Any]]:
             "images": many, "detected": seen[n], "failed": failed[n], "pending": many - seen[n] - failed[n],
             "without_circles": without[n], "circles": circles_of[n],
         }
-        for n, many in enumerate(every.tolist())
-        if many or groups.many == 1
+        for n, many in ((n, int(every[n])) for n in there)
     ]  # fmt: skip
 
 
-def bins(values: Measures, width: float, groups: Groups) -> list[dict[str, Any]] | None:
+def bins(values: Measures, width: float, groups: Groups, most: int | None) -> list[dict[str, Any]] | None:
     """A row for each bin of a group that has circles, (n,) each; None: there may be very many."""
     highest = float(values.max()) / width
     if not (values.min() >= 0 and (highest + 1) * groups.many < MOST_CELLS):  # nor what is no number
@@ -139,5 +140,5 @@ def bins(values: Measures, width: float, groups: Groups) -> list[dict[str, Any]]
     return [
         groups.label(n // many)
         | {"from_value": n % many * width, "to_value": (n % many + 1) * width, "circles": int(found[n])}
-        for n in np.flatnonzero(found).tolist()
+        for n in np.flatnonzero(found)[:most].tolist()
     ]

@@ -23,17 +23,20 @@ def page(timeline: Timeline, question: Question, floor: datetime) -> list[dict[s
     found = timeline.newest(which.met, which.since, which.before, question.count)
     if found is None:
         return None
-    rows, uploads = found
+    rows, uploads, failures = found
     values = zip(*(rows[name].tolist() for name in COLUMNS), strict=True)
-    return [as_image(row, packed, rows.words, timeline) for row, packed in zip(values, uploads, strict=True)]
+    return [
+        as_image(row, packed, failure, rows.words)
+        for row, packed, failure in zip(values, uploads, failures, strict=True)
+    ]
 
 
-def as_image(row: tuple[Any, ...], packed: str, words: Words, timeline: Timeline) -> dict[str, Any]:
+def as_image(row: tuple[Any, ...], packed: str, failure: tuple[Any, ...], words: Words) -> dict[str, Any]:
     high, low, project, source, model, circles, latency, failed, uploaded, detected, *_ = row
     image_id, there = UUID(int=high << 64 | low), model != NONE
     uri, sha256, content_type, width, height, size, captured, attributes = orjson.loads(packed)
     name, version = words.words[model] if there else (None, None)
-    letter, stage, error, reason, failed_at = timeline.failure(image_id)
+    letter, stage, error, reason, failed_at = failure
     return {
         "image_id": image_id, "project_id": words.words[project],
         "source_id": words.words[source], "uri": uri, "sha256": sha256,

@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
@@ -46,7 +45,7 @@ class Timeline:
         self._columns, self._uploads = empty(0), list[str]()
         self._order, self._times = np.empty(0, np.int64), np.empty(0, np.int64)
         self._places: dict[bytes, int] = {}
-        self._failures: dict[bytes, tuple[Any, ...]] = {}
+        self._failures: dict[int, tuple[Any, ...]] = {}
         self._measures = {name: np.empty(0, np.float32) for name in MEASURES}
         self._measured = self._replaced = 0
 
@@ -95,9 +94,11 @@ class Timeline:
         """Images with their open failures: image_id, dead_letter_id, stage, error, reason, failed_at."""
         with self._lock:
             for image_id, *failure in failures:
-                place = self._places_of(np.frombuffer(image_id.bytes, "V16"))
+                [place] = self._places_of(np.frombuffer(image_id.bytes, "V16")).tolist()
                 self._columns["failed"][place] = failure[0] is not None
-                self._failures[image_id.bytes] = tuple(failure)
+                self._failures.pop(place, None)
+                if failure[0] is not None:
+                    self._failures[place] = tuple(failure)
 
     def drop(self, image_ids: Iterable[bytes]) -> None:
         """Let images go. What is left is put together beside, so that nobody waits for it."""
@@ -112,7 +113,8 @@ class Timeline:
         words, anew = self._words.only(rows[name] for name in WORDED)
         columns = {name: anew[column] if name in WORDED else column for name, column in rows.columns.items()}
         uploads = [self._uploads[place] for place in left.values()]
-        failures = {image_id: failure for image_id, failure in self._failures.items() if image_id in left}
+        moved = ((int(place_of[place]), failure) for place, failure in self._failures.items())
+        failures = {place: failure for place, failure in moved if place != NONE}
         with self._lock:
             self._columns, self._words, self._uploads = columns, words, uploads
             self._failures = failures
@@ -123,9 +125,10 @@ class Timeline:
 
     def newest(
         self, met: Callable[[Rows], Met], since: Key, before: Key, count: int
-    ) -> tuple[Rows, list[str]] | None:
+    ) -> tuple[Rows, list[str], list[tuple[Any, ...]]] | None:
         """Images that meet conditions, from a place in the order to before another, newest first, at most so
-        many, and what is packed of their uploads. None where many would have to be looked at."""
+        many; what is packed of their uploads; their open failures, as `failed` has them, None where none.
+        None where many would have to be looked at."""
         found, missing, looked_at = [np.empty(0, np.int64)], count, LOOKED_AT
         with self._lock:
             begin, end = self._place(since), self._place(before)
@@ -140,7 +143,8 @@ class Timeline:
                 looked_at *= 4
             places = np.concatenate(found)
             uploads = [self._uploads[place] for place in places.tolist()]
-            return self._at(places).copied(COLUMNS), uploads
+            failures = [self._failures.get(place, NO_FAILURE) for place in places.tolist()]
+            return self._at(places).copied(COLUMNS), uploads, failures
 
     def between(self, since: Key, before: Key) -> tuple[Rows, Mapping[str, Measures]]:
         """Rows of all images from a place in the order to before another, in no order, and what their circles
@@ -152,10 +156,6 @@ class Timeline:
             else:
                 rows = self._at(places)
             return rows.copied(COUNTED), dict(self._measures)
-
-    def failure(self, image_id: UUID) -> tuple[Any, ...]:
-        """An image's open failure: dead_letter_id, stage, error, reason, failed_at; each None without one."""
-        return self._failures.get(image_id.bytes, NO_FAILURE)
 
     def _at(self, places: NDArray[np.int64] | slice) -> Rows:
         return Rows(self._columns, places, self._words)
@@ -180,17 +180,18 @@ class Timeline:
     def _put_in_order(self, places: NDArray[np.int64]) -> None:
         if not len(places):
             return
-        places = self._sorted(places)
-        first = [int(self._columns[name][places[0]]) for name in ("uploaded", "high", "low")]
-        at = self._place((first[0], first[1], first[2]))
-        behind = self._sorted(np.concatenate([self._order[at : self._many], places]))
+        places = places[np.lexsort([self._columns[name][places] for name in ("low", "high", "uploaded")])]
+        times, there = self._columns["uploaded"][places], self._times[: self._many]
+        before, behind = (np.searchsorted(there, times, side) for side in ("left", "right"))
+        for n in np.flatnonzero(before != behind).tolist():  # others of the same instant: by their ids
+            high, low = (int(self._columns[name][places[n]]) for name in ("high", "low"))
+            before[n] = self._place((int(times[n]), high, low))
+        begin = int(before[0])
+        order = np.insert(self._order[begin : self._many], before - begin, places)
         self._many += len(places)
         self._order, self._times = longer(self._order, self._many), longer(self._times, self._many)
-        self._order[at : self._many] = behind
-        self._times[at : self._many] = self._columns["uploaded"][behind]
-
-    def _sorted(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        return places[np.lexsort([self._columns[name][places] for name in ("low", "high", "uploaded")])]
+        self._order[begin : self._many] = order
+        self._times[begin : self._many] = self._columns["uploaded"][order]
 
     def _place(self, key: Key) -> int:
         """How many come before."""

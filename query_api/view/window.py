@@ -138,7 +138,9 @@ class Window:
         }
 
     def apply(self, delta: Delta) -> None:
-        """Add what commits added, all of it at once for those who read. Raises duckdb.Error, Gone."""
+        """Add what commits added: for a query all of it at once, in `newest` and `timeline` each table a moment
+        before. `snapshot` and `folded` follow, so an answer may be newer than it says and never older.
+        Raises duckdb.Error, Gone."""
         if "promotions" in delta.tables:
             raise Gone("another version is served now")
         self._writing.execute("BEGIN")

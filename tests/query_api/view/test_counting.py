@@ -91,4 +91,4 @@ def test_what_would_take_many_cells_takes_a_query(window: Window, monkeypatch: p
 @pytest.mark.parametrize("values", [[1.0, np.nan], [-0.5, 1.0], [1.0, np.inf]])
 def test_what_is_in_no_bin_takes_a_query(values: list[float]) -> None:
     groups = counting.Groups(np.zeros(2, np.int64), 1, lambda _: {})
-    assert counting.bins(np.array(values, np.float32), 1.0, groups) is None
+    assert counting.bins(np.array(values, np.float32), 1.0, groups, None) is None
