@@ -138,8 +138,8 @@ class Window:
         }
 
     def apply(self, delta: Delta) -> None:
-        """Add what commits added: for a query all of it at once, in `newest` and `timeline` each table a moment
-        before. `snapshot` and `folded` follow, so an answer may be newer than it says and never older.
+        """Add what commits added: for a query all of it at once, in `newest` and `timeline` each table a
+        moment before. `snapshot` and `folded` follow, so an answer may be newer than it says, never older.
         Raises duckdb.Error, Gone."""
         if "promotions" in delta.tables:
             raise Gone("another version is served now")
