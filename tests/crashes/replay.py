@@ -277,8 +277,8 @@ class Run:
         self._other[f"{name} killed"] += 1
 
     def _model_goes(self) -> None:
-        calls, self._model.answer = self._model.calls, (503, b"")
-        wait_for(lambda: self._model.calls > calls, "a call that the model does not take")
+        refused, self._model.answer = self._model.refused, (503, b"")
+        wait_for(lambda: self._model.refused > refused, "a request that the model does not take")
         time.sleep(MODEL_AWAY_S)
         self._model.answer = (200, b"")
         self._other["model away"] += 1

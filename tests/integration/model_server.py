@@ -55,13 +55,15 @@ class ModelServer(ThreadingHTTPServer):
     """A KServe server whose answers wait until `release`, and are what `answer` says, or, where it says that
     all is well, what `of_image` makes of a request's path and image in base64.
 
-    By V1, or where `speaks_v2` by V2 with as many images in a request as come; `calls` counts images.
+    By V1, or where `speaks_v2` by V2 with as many images in a request as come; `calls` counts images,
+    `refused` requests that were told to come later, also those that only ask what the model takes.
     """
 
     daemon_threads = True
 
     def __init__(self) -> None:
-        self.release, self.answer, self.calls = Event(), (200, CIRCLE), 0
+        self.release, self.answer = Event(), (200, CIRCLE)
+        self.calls = self.refused = 0
         self.speaks_v2, self.most_images = False, 0
         self.background = 0
         """Of the calls those that say that all others come first."""
@@ -115,6 +117,7 @@ class _Handler(BaseHTTPRequestHandler):
         return images
 
     def _reply(self, status: int, body: bytes, json_length: int | None = None) -> None:
+        self.server.refused += status == 503
         try:
             self.send_response(status)
             if json_length is not None:
