@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from detector.errors import InvalidImage
+from detector.jpeg import without_picture
 
 MAX_PIXELS = 25_000_000
 
@@ -63,13 +64,31 @@ def inspect(data: bytes, max_pixels: int = MAX_PIXELS, *, decode: bool = False) 
 
     Raises InvalidImage.
     """
+    if decode and (found := inspect_segments(data, max_pixels)):
+        return found
     with open_checked(data, max_pixels) as image:
-        found = Inspected(CONTENT_TYPES[str(image.format)], image.width, image.height)
         if decode:
             # An eighth of a JPEG's resolution: all of the file is read for a fraction of the work.
             image.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
             load(image)
-    return found
+        return inspected(image)
+
+
+def inspect_segments(data: bytes, max_pixels: int = MAX_PIXELS) -> Inspected | None:
+    """What a JPEG is where its segments tell that it can be decoded; in a fraction of the time that takes.
+
+    None where only decoding tells. Raises InvalidImage.
+    """
+    left = without_picture(data)
+    if left is None:
+        return None
+    with open_checked(data, max_pixels) as image, open_checked(left, max_pixels) as pixel:
+        load(pixel)
+        return inspected(image)
+
+
+def inspected(image: Image.Image) -> Inspected:
+    return Inspected(CONTENT_TYPES[str(image.format)], image.width, image.height)
 
 
 def open_checked(data: bytes, max_pixels: int) -> Image.Image:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
-import threading
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,6 +14,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from streams.errors import ObjectUnreadable, StoreUnavailable
+from streams.folder import Folder
 
 
 class Store:
@@ -27,10 +26,10 @@ class Store:
     def __init__(self, url: str, max_bytes: int) -> None:
         self.url = url.rstrip("/")
         self._max_bytes = max_bytes
-        self._folder: Path | None = None
+        self._folder: Folder | None = None
         if urlsplit(url).scheme == "file":
-            self._folder = Path(url2pathname(urlsplit(self.url).path))
-        self._store = opened(self.url if self._folder is None else str(self._folder))
+            self._folder = Folder(Path(url2pathname(urlsplit(self.url).path)))
+        self._store = opened(self.url if self._folder is None else str(self._folder.path))
 
     def uri(self, key: str) -> str:
         """The URI of the object at `key`."""
@@ -43,8 +42,7 @@ class Store:
         """
         try:
             if self._folder:
-                # In one go on one thread: obstore's own and then two fsyncs took three times the CPU.
-                await asyncio.to_thread(_write, self._folder / key, data)
+                await asyncio.to_thread(self._folder.write, key, data)
             else:
                 await obstore.put_async(self._store, key, data)
         except (BaseError, OSError) as error:
@@ -116,23 +114,3 @@ def opened(url: str) -> ObjectStore:
 
 def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0]  # what follows is the client's inner state
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Put a file there in one step, once its bytes are on the disk; what fails leaves nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.name}#{os.getpid()}.{threading.get_ident()}")  # as obstore names them
-    try:
-        with beside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

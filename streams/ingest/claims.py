@@ -24,23 +24,44 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from streams.errors import CatalogUnavailable, DuplicateImage
 
-CREATE = """
+LOCK_KEY = "hashtextextended(project_id || ' ' || sha256, 0)"
+CREATE = f"""
 CREATE SCHEMA IF NOT EXISTS ingest;
 CREATE TABLE IF NOT EXISTS ingest.claims (
     project_id text, sha256 text, image_id uuid NOT NULL UNIQUE, accepted boolean NOT NULL DEFAULT false,
     PRIMARY KEY (project_id, sha256));
-CREATE INDEX IF NOT EXISTS claims_open ON ingest.claims (image_id) WHERE NOT accepted"""
-# In one order, so that two processes with the same claims wait for each other and not both at once.
-CLAIM = """INSERT INTO ingest.claims (project_id, sha256, image_id)
-SELECT * FROM unnest(%s::text[], %s::text[], %s::uuid[]) ORDER BY 1, 2 ON CONFLICT DO NOTHING"""
-LOCK_KEY = "hashtextextended(project_id || ' ' || sha256, 0)"
-LOCK = f"""SELECT project_id, sha256 FROM unnest(%s::text[], %s::text[]) AS asked (project_id, sha256)
-WHERE pg_try_advisory_lock({LOCK_KEY})"""  # noqa: S608
-UNLOCK = f"""SELECT pg_advisory_unlock({LOCK_KEY})
-FROM unnest(%s::text[], %s::text[]) AS held (project_id, sha256)"""  # noqa: S608
-STANDING = """SELECT project_id, sha256, image_id, accepted FROM ingest.claims
-JOIN unnest(%s::text[], %s::text[]) AS held (project_id, sha256) USING (project_id, sha256)"""
-ACCEPT = "UPDATE ingest.claims SET accepted = true WHERE image_id = ANY(%s)"
+CREATE INDEX IF NOT EXISTS claims_open ON ingest.claims (image_id) WHERE NOT accepted;
+CREATE OR REPLACE FUNCTION ingest.take_turn(
+    left_projects text[], left_sha256s text[], came uuid[],
+    asked_projects text[], asked_sha256s text[], asked_ids uuid[])
+RETURNS TABLE (nth bigint, standing_id uuid, was_accepted boolean)
+LANGUAGE plpgsql SET enable_seqscan = off AS $$
+DECLARE
+    locked bigint[];
+BEGIN
+    PERFORM pg_advisory_unlock({LOCK_KEY})
+    FROM unnest(left_projects, left_sha256s) AS held (project_id, sha256);
+    UPDATE ingest.claims SET accepted = true WHERE image_id = ANY(came);
+    IF cardinality(asked_ids) = 0 THEN
+        -- A mark that a power cut loses is harmless: the next upload of these bytes makes it again.
+        PERFORM set_config('synchronous_commit', 'off', true);
+    END IF;
+    locked := ARRAY(
+        SELECT n FROM unnest(asked_projects, asked_sha256s) WITH ORDINALITY AS asked (project_id, sha256, n)
+        WHERE pg_try_advisory_lock({LOCK_KEY}));
+    INSERT INTO ingest.claims (project_id, sha256, image_id)
+    SELECT project_id, sha256, image_id FROM unnest(asked_projects, asked_sha256s, asked_ids)
+        WITH ORDINALITY AS asked (project_id, sha256, image_id, n)
+    WHERE n = ANY(locked) ON CONFLICT DO NOTHING;
+    RETURN QUERY SELECT n, image_id, accepted
+    FROM unnest(asked_projects, asked_sha256s) WITH ORDINALITY AS asked (project_id, sha256, n)
+    JOIN ingest.claims USING (project_id, sha256) WHERE n = ANY(locked);
+END $$"""  # noqa: S608
+"""All that a turn asks in one statement: each alone would cost as much as all of them. A plan made while the
+table is small, as it is once, would look at each of its rows for minutes: so always by its indexes."""
+TURN = (
+    "SELECT * FROM ingest.take_turn(%s::text[], %s::text[], %s::uuid[], %s::text[], %s::text[], %s::uuid[])"
+)
 ACCEPTED = """SELECT accepted FROM ingest.claims
 WHERE image_id = %(image_id)s AND project_id = coalesce(%(project)s, project_id)"""
 ELSEWHERE_S = 15.0
@@ -72,6 +93,7 @@ class Claims:
         self._pool = pool
         self._asked: list[_Claim] = []
         self._ended: list[_Claim] = []
+        self._left: list[_Claim] = []
         self._under_way: set[_Claim] = set()
         self._more = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
@@ -121,9 +143,9 @@ class Claims:
         self._more.set()
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())
-            self._worker.add_done_callback(self._left)
+            self._worker.add_done_callback(self._gone)
 
-    def _left(self, _: object) -> None:
+    def _gone(self, _: object) -> None:
         if self._under_way:  # who came while it was about to leave
             self._wake()
 
@@ -132,12 +154,11 @@ class Claims:
         try:
             async with self._connection() as session:
                 try:
-                    while self._under_way:
+                    while self._under_way or self._left:
                         await self._more.wait()
                         self._more.clear()
                         async with asyncio.timeout(WAIT_S):
-                            await self._end(session)
-                            await self._take(session)
+                            await self._turn(session)
                 except BaseException:
                     await session.close()  # and with it its locks
                     raise
@@ -147,24 +168,28 @@ class Claims:
             self._lose(CatalogUnavailable("the claims' session ended"))
             raise
 
-    async def _take(self, session: psycopg.AsyncConnection) -> None:
-        asked, self._asked = [c for c in self._asked if not c.held.done()], []
-        if not asked:
-            return
-        ids = [claim.image_id for claim in asked]
-        await session.execute(CLAIM, (*_keys(asked), ids))
-        locked = set(await (await session.execute(LOCK, _keys(asked))).fetchall())
-        ours = [claim for claim in asked if (claim.project_id, claim.sha256) in locked]
-        # Asked for once they are locked: another process may just have accepted one.
-        rows = await (await session.execute(STANDING, _keys(ours))).fetchall() if ours else []
-        standing = {(project_id, sha256): facts for project_id, sha256, *facts in rows}
-        for claim in ours:
-            claim.locked = True
-            claim.image_id, accepted = standing[claim.project_id, claim.sha256]
+    async def _turn(self, session: psycopg.AsyncConnection) -> None:
+        """Let go of those that the last turn accepted, as others must find them so; accept, then take."""
+        left, ended = self._left, self._ended
+        asked = [claim for claim in self._asked if not claim.held.done()]
+        self._left, self._ended, self._asked = [], [], []
+        came = [claim.image_id for claim in ended if claim.accept]
+        values = (*_keys(left), came, *_keys(asked), [claim.image_id for claim in asked])
+        rows = await (await session.execute(TURN, values)).fetchall()
+        for nth, image_id, accepted in rows:
+            claim = asked[nth - 1]
+            claim.locked, claim.image_id = True, image_id
             if not claim.held.done():
                 claim.held.set_result(accepted)
-        if len(ours) < len(asked):
-            self._later([claim for claim in asked if claim not in ours])
+        for claim in ended:
+            self._under_way.discard(claim)
+            if not claim.ended.done():
+                claim.ended.set_result(None)
+        self._left = [claim for claim in ended if claim.locked]
+        if self._left:
+            self._more.set()
+        if len(rows) < len(asked):
+            self._later([claim for claim in asked if not claim.locked])
 
     def _later(self, elsewhere: Sequence[_Claim]) -> None:
         """Ask again for claims that another process holds."""
@@ -175,22 +200,6 @@ class Claims:
         self._asked += elsewhere
         loop.call_later(AGAIN_S, self._more.set)
 
-    async def _end(self, session: psycopg.AsyncConnection) -> None:
-        ended, self._ended = self._ended, []
-        if not ended:
-            return
-        if accepted := [claim.image_id for claim in ended if claim.accept]:
-            async with session.transaction():
-                # Losing this mark in a power cut is harmless: the next upload of these bytes does it again.
-                await session.execute("SET LOCAL synchronous_commit = off")
-                await session.execute(ACCEPT, (accepted,))
-        if locked := [claim for claim in ended if claim.locked]:
-            await session.execute(UNLOCK, _keys(locked))
-        for claim in ended:
-            self._under_way.discard(claim)
-            if not claim.ended.done():
-                claim.ended.set_result(None)
-
     def _lose(self, error: CatalogUnavailable) -> None:
         """Nothing is held any more: who waits is told so now, who works once that is done."""
         for claim in self._under_way:
@@ -199,7 +208,7 @@ class Claims:
                     waited.set_exception(error)
                     waited.exception()  # who is not there any more need not ask
         self._under_way.clear()
-        self._asked, self._ended = [], []
+        self._asked, self._ended, self._left = [], [], []
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection]:

@@ -21,7 +21,7 @@ from confluent_kafka import KafkaException
 
 from streams import lake, ledger, progress
 from streams.errors import LakeRefused, StoreUnavailable
-from streams.ingest.claims import ACCEPT, LOCK_KEY
+from streams.ingest.claims import LOCK_KEY
 from streams.ingest.upload import EXTENSIONS
 from streams.ledger import Ledger, Offsets
 from streams.settings import Settings
@@ -39,6 +39,7 @@ LOCK = f"""SELECT image_id FROM (
     SELECT * FROM ingest.claims WHERE NOT accepted AND image_id < %s ORDER BY image_id LIMIT %s) AS open
 WHERE pg_try_advisory_xact_lock({LOCK_KEY})"""  # noqa: S608
 OPEN = "SELECT image_id FROM ingest.claims WHERE NOT accepted AND image_id = ANY(%s)"
+ACCEPT = "UPDATE ingest.claims SET accepted = true WHERE image_id = ANY(%s)"
 FORGET = "DELETE FROM ingest.claims WHERE image_id = ANY(%s)"
 AWAY = (psycopg.Error, duckdb.Error, KafkaException, StoreUnavailable, LakeRefused)
 log = logging.getLogger(__name__)

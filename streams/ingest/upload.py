@@ -10,7 +10,7 @@ from uuid import UUID
 
 import uuid_utils.compat as uuids
 
-from detector.images import Inspected, inspect
+from detector.images import Inspected, inspect, inspect_segments
 from streams.ingest.claims import Claims
 from streams.ingest.log import LogWriter
 from streams.records import ImageUploaded
@@ -18,6 +18,8 @@ from streams.settings import Settings
 from streams.store import Store
 from streams.topics import UPLOADED
 
+AT_ONCE_BYTES = 262_144
+"""A JPEG of so many is examined in less than a thread takes to begin: .25 ms for 100 kB."""
 EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
 
 
@@ -53,7 +55,7 @@ class Gateway:
         Raises InvalidImage, DuplicateImage, StoreUnavailable, LogUnavailable, CatalogUnavailable; then the
         same bytes may be sent again.
         """
-        facts, sha256 = await asyncio.to_thread(self._examined, data)
+        facts, sha256 = await self._examined(data)
         async with self._claims.hold(project_id, sha256, uuids.uuid7()) as image_id:
             now = datetime.now(UTC)
             event = ImageUploaded(
@@ -74,7 +76,14 @@ class Gateway:
             sent = await self._log.send(UPLOADED, event, traceparent)
         return Accepted(image_id, sent.partition, sent.offset)
 
-    def _examined(self, data: bytes) -> tuple[Inspected, str]:
+    async def _examined(self, data: bytes) -> tuple[Inspected, str]:
         """What the image is, and its SHA-256. Raises InvalidImage."""
+        if len(data) <= AT_ONCE_BYTES:
+            facts = inspect_segments(data, self._settings.max_image_pixels)
+            if facts:
+                return facts, hashlib.sha256(data).hexdigest()
+        return await asyncio.to_thread(self._examined_whole, data)
+
+    def _examined_whole(self, data: bytes) -> tuple[Inspected, str]:
         facts = inspect(data, self._settings.max_image_pixels, decode=True)
         return facts, hashlib.sha256(data).hexdigest()

@@ -102,6 +102,54 @@ def test_uploads_of_the_same_bytes_at_the_same_moment_are_one_image(settings: Se
     assert len(read_all(settings, UPLOADED)) == 1
 
 
+@asynccontextmanager
+async def claiming(settings: Settings) -> AsyncIterator[Claims]:
+    async with claims_pool(settings.catalog_url.get_secret_value()) as pool:
+        claims = Claims(pool)
+        await claims.create()
+        yield claims
+
+
+async def is_first(claims: Claims, sha256: str) -> bool:
+    """Whether these bytes were claimed and accepted here, and not by another before."""
+    try:
+        async with claims.hold("project", sha256, uuids.uuid7()):
+            return True
+    except DuplicateImage:
+        return False
+
+
+def test_whoever_gets_a_claim_after_another_finds_it_accepted(settings: Settings) -> None:
+    async def claims() -> Counter[str]:
+        async with claiming(settings) as one, claiming(settings) as other:
+            asked = [str(n) for n in range(300) for _ in range(4)]
+            first = await asyncio.gather(
+                *(is_first((one, other)[n % 2], sha256) for n, sha256 in enumerate(asked))
+            )
+        return Counter(sha256 for sha256, was_first in zip(asked, first, strict=True) if was_first)
+
+    assert asyncio.run(claims()) == {str(n): 1 for n in range(300)}
+
+
+def test_a_claim_does_not_look_at_all_that_were_made_before(settings: Settings) -> None:
+    def scans() -> int:
+        with lake.catalog(settings) as catalog:
+            told = (
+                "SELECT seq_scan FROM pg_stat_user_tables WHERE schemaname = 'ingest' AND relname = 'claims'"
+            )
+            return int(catalog.execute(told).fetchall()[0][0])
+
+    async def claims(count: int) -> None:
+        async with claiming(settings) as ours:
+            for sixteen in range(0, count, 16):
+                assert all(await asyncio.gather(*(is_first(ours, f"{sixteen} {n}") for n in range(16))))
+
+    asyncio.run(claims(0))  # which makes the table
+    before = scans()
+    asyncio.run(claims(1_000))
+    assert scans() == before
+
+
 def objects(settings: Settings) -> set[str]:
     return {path.stem for path in (settings.data_dir / "objects").iterdir()}
 
