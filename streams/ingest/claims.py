@@ -67,6 +67,9 @@ WHERE image_id = %(image_id)s AND project_id = coalesce(%(project)s, project_id)
 ELSEWHERE_S = 15.0
 """For an upload of the same bytes in another process."""
 AGAIN_S = 0.02
+REST_S, MOST_REST_S = 0.0003, 0.005
+"""Between turns for each upload under way, so that a turn serves several where many come: it costs as much
+for all. One alone does not wait, as it is stored and logged meanwhile."""
 WAIT_S = 20.0
 AWAY = (psycopg.OperationalError, PoolTimeout, TimeoutError)
 
@@ -159,6 +162,7 @@ class Claims:
                         self._more.clear()
                         async with asyncio.timeout(WAIT_S):
                             await self._turn(session)
+                        await asyncio.sleep(min(REST_S * len(self._under_way), MOST_REST_S))
                 except BaseException:
                     await session.close()  # and with it its locks
                     raise
