@@ -92,7 +92,7 @@ class Service:
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
         whole = together([found[number] for number in sorted(found)])
-        return await self.workers.run(model, partial(asked.respond, whole))
+        return await asyncio.to_thread(asked.respond, whole)
 
     @asynccontextmanager
     async def _turn(self, model: Model, urgency: int) -> AsyncIterator[None]:

@@ -87,7 +87,8 @@ class Workers:
     """As many pieces of work at once as there are cores."""
 
     def __init__(self, limits: Limits) -> None:
-        self._threads = ThreadPoolExecutor(limits.workers, thread_name_prefix="model")
+        self._threads = [ThreadPoolExecutor(1, f"model {n}") for n in range(limits.workers)]
+        self._idle = list(self._threads)
         self._turns = Turns(limits.workers)
         self._apart = Apart(limits.crash_timeout_s)
         self._one_apart = Turns(1)
@@ -112,6 +113,9 @@ class Workers:
     async def run(self, model: Model, work: Callable[[], T]) -> T:
         """Do the work, within a turn. Raises what it raises, and ModelCrashed.
 
+        Where nothing else is under way one thread does all of it: another's core would have none of the
+        model's memory in its caches, which costs an image a fifteenth more.
+
         A caller that is cancelled waits for the end all the same: a thread cannot be stopped, and
         its core is not another's before.
         """
@@ -119,7 +123,9 @@ class Workers:
         if model.may_crash:
             doing = asyncio.ensure_future(self._apart.run(work))
         else:
-            doing = asyncio.get_running_loop().run_in_executor(self._threads, work)
+            thread = self._idle.pop()
+            doing = asyncio.get_running_loop().run_in_executor(thread, work)
+            doing.add_done_callback(lambda _: self._idle.append(thread))
         try:
             return await asyncio.shield(doing)
         except asyncio.CancelledError:
@@ -130,4 +136,5 @@ class Workers:
 
     def close(self) -> None:
         self._apart.close()
-        self._threads.shutdown(cancel_futures=True)
+        for thread in self._threads:
+            thread.shutdown(cancel_futures=True)
