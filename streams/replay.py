@@ -62,22 +62,23 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         )
         announce_ready(settings)
         while not stop.is_set():
+            for replay_id, (_, task) in list(working.items()):
+                if task.done():
+                    ended |= {replay_id} if task.result() else set()
+                    del working[replay_id]
             try:
-                found = await parts.view.ask(replays.find)
+                running = await parts.view.ask(replays.running)
+                new = running - working.keys() - ended
+                found = await parts.view.ask(replays.find) if new else []
             except AWAY as error:
                 log.warning("the view does not answer: %s", said(error))
             else:
-                running = {r.requested.replay_id: r.requested for r in found if r.state == "running"}
-                for replay_id, (halt, task) in list(working.items()):
-                    if task.done():
-                        ended |= {replay_id} if task.result() else set()
-                        del working[replay_id]
-                    elif replay_id not in running:
+                for replay_id, (halt, _) in working.items():
+                    if replay_id not in running:
                         halt.set()
-                for replay_id, replay in running.items():
-                    if replay_id not in working and replay_id not in ended:
-                        halt = asyncio.Event()
-                        working[replay_id] = halt, asyncio.create_task(work(parts, replay, halt))
+                for replay in (r.requested for r in found if r.requested.replay_id in new):
+                    halt = asyncio.Event()
+                    working[replay.replay_id] = halt, asyncio.create_task(work(parts, replay, halt))
             await wait(stop, LOOK_S)
         for halt, _ in working.values():
             halt.set()

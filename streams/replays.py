@@ -82,6 +82,11 @@ def find(view: duckdb.DuckDBPyConnection) -> list[Replay]:
     return [_replay(dict(zip(names, row, strict=True))) for row in result.fetchall()]
 
 
+def running(view: duckdb.DuckDBPyConnection) -> set[UUID]:
+    """The replays that are to be worked on. Raises duckdb.Error."""
+    return {replay_id for (replay_id,) in view.execute(STATEMENTS["running"]).fetchall()}
+
+
 def progress(view: duckdb.DuckDBPyConnection, replay: ReplayRequested) -> Progress:
     """How far a replay is. Raises duckdb.Error."""
     (row,) = _ask(view, "progress", replay)

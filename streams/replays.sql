@@ -12,6 +12,11 @@ FROM lake.replays LEFT JOIN (
     FROM lake.replay_changes GROUP BY replay_id) AS changed USING (replay_id)
 ORDER BY requested_at DESC, replay_id DESC;
 
+-- name: running
+-- Nothing else of them: finished ones become many, and may name many images.
+SELECT replay_id FROM lake.replays WHERE replay_id NOT IN (
+    SELECT replay_id FROM lake.replay_changes GROUP BY replay_id HAVING max_by(state, log_offset) <> 'running');
+
 -- name: chosen
 WITH ranges AS (SELECT unnest(range(len($begins))) AS log_partition, unnest($begins) AS low, unnest($ends) AS high),
 chosen AS MATERIALIZED (
