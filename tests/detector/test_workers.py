@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 
 from detector import models
 from detector.serving.limits import Limits
@@ -14,16 +15,17 @@ def test_one_after_another_is_done_by_one_thread_also_after_several_worked_at_on
     model, workers = models.find("circles", "2"), Workers(Limits(workers=4))
     together = threading.Barrier(4, timeout=10)
 
-    async def work(at_once: bool) -> int:
+    def met() -> int:
+        together.wait()
+        return threading.get_ident()
+
+    async def work(doing: Callable[[], int]) -> int:
         async with workers.turn(model, USUAL):
-            if at_once:
-                await workers.run(model, together.wait)
-            return await workers.run(model, threading.get_ident)
+            return await workers.run(model, doing)
 
     async def run() -> tuple[set[int], set[int]]:
-        return set(await asyncio.gather(*(work(True) for _ in range(4)))), {
-            await work(False) for _ in range(20)
-        }
+        many = set(await asyncio.gather(*(work(met) for _ in range(4))))
+        return many, {await work(threading.get_ident) for _ in range(20)}
 
     try:
         many, one = asyncio.run(run())
