@@ -1,5 +1,7 @@
 """Uploads and reads of four API processes while versions are promoted to and fro, and what they saw, judged.
 
+All the while a replay follows what is uploaded through one of them.
+
 python -m tests.histories.promotions --promotions 20 --seed 1
 """
 
@@ -13,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -134,6 +137,7 @@ async def happened(settings: Settings, count: int, chance: Random) -> Seen:
         while len(seen.uploaded) < BEFORE:
             await clients.upload(waits=False)
         await asyncio.to_thread(_let_the_other_look, settings, Random(chance.random()))
+        await asyncio.to_thread(partial(request, settings, *VERSIONS[1], by="anna", follow=True))
 
         async def again(what: Any, *arguments: Any) -> None:
             while not over.is_set():
@@ -207,6 +211,11 @@ def versions_live(settings: Settings) -> Counter[str]:
     return Counter(r.model_version for r in records if r.replay_id is None)
 
 
+def replayed_images(settings: Settings) -> int:
+    records = (r for r in read_all(settings, DETECTED) if isinstance(r, CirclesDetected))
+    return len({r.image_id for r in records if r.replay_id is not None})
+
+
 @contextmanager
 def stack(settings: Settings) -> Iterator[Settings]:
     """Four API processes and all that an image passes through; each version finds circles of its own."""
@@ -224,9 +233,10 @@ def stack(settings: Settings) -> Iterator[Settings]:
 
 def told(settings: Settings, seen: Seen, wrong: list[str]) -> str:
     mixed = sum(len({s.version for s in answer.shown} - {""}) > 1 for answer in seen.answers)
-    live = dict(versions_live(settings))
+    live, replayed = dict(versions_live(settings)), replayed_images(settings)
     lines = [
         f"{len(seen.made)} promotions; {len(seen.uploaded):,} uploads, detected live by {live}",
+        f"{replayed:,} of them by replays",
         f"{len(seen.answers):,} answers judged, {mixed:,} of them with images of both versions",
         f"refused: {dict(seen.refused)}",
         f"{len(wrong)} violations",

@@ -6,7 +6,15 @@ import asyncio
 from random import Random
 
 from tests.histories.promoted import Shown
-from tests.histories.promotions import found, happened, stack, told, versions_live
+from tests.histories.promotions import (
+    BEFORE,
+    found,
+    happened,
+    replayed_images,
+    stack,
+    told,
+    versions_live,
+)
 from tests.integration.conftest import Fresh
 
 
@@ -17,6 +25,7 @@ def test_what_is_served_and_what_detects_change_at_once_while_images_come(fresh:
         assert not wrong, told(settings, seen, wrong)
         # How much there is in that time is the machine's business; none would say nothing.
         assert versions_live(settings).keys() == {"1", "2"}
+        assert replayed_images(settings) > BEFORE // 2, "a replay follows meanwhile"
     said = [shown for answer in seen.answers for shown in answer.shown]
     assert {shown.version for shown in said} >= {"1", "2"}
     assert any(len({shown.version for shown in answer.shown} - {""}) > 1 for answer in seen.answers)
