@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -23,6 +24,8 @@ settings.load_profile("untimed")
 # A port is chosen before it is listened on: of those who run tests beside each other each has its own.
 workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 ports.RANGE = ports.RANGE[int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % workers :: workers]
+# Who starts tests in the background may have made them, and so all that they start, deaf to Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.pop("COLUMNS", None)  # which pytest sets for its workers: tables would be as wide as its terminal
 
 
