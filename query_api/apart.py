@@ -6,11 +6,80 @@ import asyncio
 from asyncio.subprocess import Process
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from fastapi import Request
 
 from query_api.errors import Problem
 from query_api.stopping import Stopping
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A process that waits for its request."""
+
+    process: Process
+
+    async def drop(self) -> None:
+        """End it unasked, with all that it was given."""
+        await end(self.process)
+
+
+Kind = TypeVar("Kind", bound=Started)
+
+
+class Ahead(Generic[Kind]):
+    """Processes of a kind, the next of them started ahead: that takes longer than most of their answers.
+
+    Not for threads.
+    """
+
+    def __init__(
+        self, start: Callable[[], Awaitable[Kind]], stopping: Stopping, kept_s: float | None = None
+    ) -> None:
+        """start: may raise OSError; kept_s: how long one is kept that nobody needs, None: for good."""
+        self._start, self._stopping, self._kept_s = start, stopping, kept_s
+        self._next: asyncio.Task[Kind] | None = None
+        self._letting_go: asyncio.Task[None] | None = None
+
+    def prepare(self) -> None:
+        """Start the next one."""
+        if self._next is None and not self._stopping.told:
+            self._next = asyncio.ensure_future(self._start())
+            if self._kept_s is not None:
+                self._letting_go = asyncio.create_task(self._let_go(self._kept_s))
+
+    async def take(self) -> Kind:
+        """The one that was started ahead, or another where it is gone. Raises Problem 503."""
+        ahead, self._next = self._next, None
+        if self._letting_go:
+            self._letting_go.cancel()
+        with suppress(OSError):
+            if ahead:
+                if (started := await ahead).process.returncode is None:
+                    return started
+                await started.drop()
+        try:
+            return await self._start()
+        except OSError as error:
+            raise Problem(503, "no process can be started for it now", {"Retry-After": "5"}) from error
+
+    async def close(self) -> None:
+        """End what was started ahead."""
+        if self._letting_go:
+            self._letting_go.cancel()
+        await self._end()
+
+    async def _let_go(self, after_s: float) -> None:
+        await asyncio.sleep(after_s)
+        await self._end()
+
+    async def _end(self) -> None:
+        ahead, self._next = self._next, None
+        if ahead:
+            with suppress(OSError):
+                await (await ahead).drop()
 
 
 async def talk(

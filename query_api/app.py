@@ -96,13 +96,14 @@ def create_app(settings: Settings) -> FastAPI:
             async with writing, callers or nullcontext():
                 follower.start()
                 if settings.query_by_sql:
-                    asking.prepare()
+                    asking.ahead.prepare()
                 sweeping = asyncio.create_task(orphans.keep_swept(settings, store))
                 yield
                 sweeping.cancel()
                 await follower.stop()
                 await history.close()
-                await asking.close()
+                await asking.ahead.close()
+                await comparisons.ahead.close()
 
     app = FastAPI(title="circles", description=ABOUT, lifespan=lifespan)
     app.state.stopping = stopping
@@ -114,12 +115,12 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(batch.routes(settings, view, moment))
     app.include_router(pictures.routes(settings, store, lookup, moment))
     app.include_router(ground_truth.routes(settings, lookup, view, writing, seal, turns, passed, moment))
-    app.include_router(sql.routes(settings, view, asking, passed))
+    app.include_router(sql.routes(settings, view, asking, moment))
     app.include_router(changes.routes(view, recent, history, seal, stopping, settings.streams_at_once))
     seldom = LiveView(settings)
     app.include_router(replays.routes(settings, seldom, stopping))
     app.include_router(promotions.routes(settings, seldom, comparisons))
-    app.include_router(comparing.routes(settings, comparisons))
+    app.include_router(comparing.routes(settings, view, comparisons, moment))
     app.include_router(status.routes(settings, view, kafka))
     app.include_router(health.routes(claims, store, view, kafka, stopping))
     app.include_router(metrics.routes(measured))

@@ -18,7 +18,7 @@ from query_api.moments import HEADER
 PROBLEM = "application/problem+json"
 REFS = "#/components/schemas/{model}"
 LIST, ONE, MOMENT = (400, 406, 410, 422, 503, 504), (400, 404, 410, 422, 503, 504), (400, 410, 503, 504)
-COMPARED = (400, 404, 406, 422, 503, 504)
+COMPARED = (400, 404, 406, 410, 422, 503, 504)
 PICTURE, FILES, EVENTS = tuple(drawing.FORMATS), tuple(WRITERS), "text/event-stream"
 
 
@@ -67,7 +67,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ),
     ("/sql", "post"): Operation(
         "query_by_sql", "The rows of a SELECT", schemas.Statistics,
-        (400, 404, 406, 408, 413, 422, 429, 503, 504), (ARROW, JSONL),
+        (400, 404, 406, 408, 410, 413, 422, 429, 503, 504), (ARROW, JSONL),
     ),
     ("/images/{image_id}/objects", "get"): Operation(
         "list_objects_of_image", "The circles of an image", schemas.ObjectsOfImage, ONE, further=(304,)
@@ -158,6 +158,8 @@ ANSWERED_WITH: Mapping[type[BaseModel], tuple[str, ...]] = {
     schemas.Circles: (*READ_FROM, "Link"),
     schemas.Statistics: READ_FROM,
     schemas.Batch: READ_FROM,
+    schemas_of_comparisons.Comparison: READ_FROM,
+    schemas_of_comparisons.ComparedImages: READ_FROM,
     schemas.ObjectsOfImage: (*READ_FROM, "ETag"),
     schemas.Circle: (*READ_FROM, "ETag"),
     schemas.Image: (*READ_FROM, "ETag"),

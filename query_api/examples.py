@@ -152,6 +152,7 @@ ANSWERS: Mapping[str, Any] = {
     },
     "list_compared_images": {
         "images": [{**_change, "matched": 4, "changed": True, "only_moved": False}], "count": 1, "total": 172,
+        **SEEN,
     },
     "list_replays": {"replays": [_replay], "count": 1},
     "start_replay": {**_replay, "progress": {**_progress, "detected": 0, "missed": 0, "left": 812}},

@@ -76,6 +76,9 @@ class ComparedImages(Answer):
     images: list[ComparedImage]
     count: int
     total: int
+    snapshot: str | None
+    watermark: str | None
+    age_s: float | None
 
 
 class Figure(Answer):

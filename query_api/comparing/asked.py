@@ -12,10 +12,15 @@ Change = Literal["changed", "gained", "lost", "moved", "only_moved", "unchanged"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparing:
-    """Which versions, by which rule, on which images. project: whose rows alone are seen, None for all."""
+    """Which versions, by which rule, on which images.
+
+    project: whose rows alone are seen, None for all; at: a generation of the view, None for the live one, and
+    a snapshot of it, None for its newest.
+    """
 
     settings: Settings
     project: str | None
+    at: tuple[str | None, int | None] = (None, None)
     a: str
     b: str
     min_iou: float

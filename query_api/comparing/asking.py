@@ -16,10 +16,13 @@ import orjson
 
 from query_api import apart
 from query_api.comparing.asked import Asked, Told
-from query_api.errors import Problem, ViewUnavailable
+from query_api.errors import Problem, SnapshotGone, ViewUnavailable
 from query_api.stopping import Stopping
 from streams.settings import Settings
 
+KEPT_S = 60.0
+"""A process for the next comparison, after one: who asks for one often asks for others, and half a second and
+more of each is imports. Nobody else should pay for it with its memory."""
 WAIT_S = 5.0
 """For those before: who would wait longer gets 503."""
 BUSY = {"Retry-After": "5"}
@@ -33,34 +36,28 @@ log = logging.getLogger(__name__)
 class Comparisons:
     """Not for threads: all of it happens on the event loop."""
 
-    def __init__(self, settings: Settings, stopping: Stopping, wait_s: float = WAIT_S) -> None:
+    def __init__(
+        self, settings: Settings, stopping: Stopping, wait_s: float = WAIT_S, kept_s: float = KEPT_S
+    ) -> None:
         self._settings, self._stopping, self._wait_s = settings, stopping, wait_s
         self._turn = asyncio.Semaphore(1)
+        self.ahead = apart.Ahead(_start, stopping, kept_s)
 
     async def answer(self, asked: Asked, gone: Callable[[], Awaitable[None]], nothing: int = 404) -> bytes:
         """What `work.done` returns. gone: returns when nobody waits for it any more.
 
-        Raises Problem 400, 422, 503, 504, `nothing` where there is nothing to compare; ViewUnavailable.
+        Raises Problem 400, 422, 503, 504, `nothing` where there is nothing to compare; SnapshotGone,
+        ViewUnavailable.
         """
         limit_s = self._settings.compare_timeout_s
         told = Told(asked, limit_s, self._settings.compare_memory_mb)
         async with self._turned():
-            try:
-                process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    "-m",
-                    "query_api.comparing.child",
-                    stdin=PIPE,
-                    stdout=PIPE,
-                    stderr=PIPE,
-                    env=os.environ | OF_CHILD,
-                )
-            except OSError as error:
-                raise Problem(503, "no process can be started for it now", BUSY) from error
+            process = (await self.ahead.take()).process
             try:
                 said = await apart.talk(process, pickle.dumps(told), limit_s, self._stopping, gone)
             finally:
                 await apart.end(process)
+                self.ahead.prepare()
         if said is None or process.returncode in (-signal.SIGALRM, -signal.SIGXCPU):
             raise Problem(
                 504,
@@ -92,6 +89,10 @@ class Comparisons:
                 raise Problem(nothing, detail)
             case "refused":
                 raise Problem(422, detail)
+            case "gone":
+                raise SnapshotGone(
+                    "the view as it was then is not kept any more, or had not all of its tables yet"
+                )
             case "unavailable":
                 log.warning("a comparison could not read the view: %s", detail)
                 raise ViewUnavailable("the view's catalog or file store does not answer")
@@ -101,3 +102,18 @@ class Comparisons:
                 raise RuntimeError("the process of a comparison failed")
         memory = f"{self._settings.compare_memory_mb} MB (COMPARE_MEMORY_MB)"
         raise Problem(422, f"the comparison needs more than {memory}: ask for fewer images")
+
+
+async def _start() -> apart.Started:
+    """A process that waits for its request. Raises OSError."""
+    return apart.Started(
+        await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "query_api.comparing.child",
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+            env=os.environ | OF_CHILD,
+        )
+    )

@@ -19,7 +19,7 @@ import duckdb
 import orjson
 import psycopg
 
-from query_api.comparing.asked import Told
+from query_api.comparing.asked import Comparing, Told
 from query_api.comparing.work import done
 from streams.errors import LakeRefused, NothingToCompare, UnknownVersion
 
@@ -27,6 +27,8 @@ NICE = 10
 """Who is answered at once goes first."""
 OF_LIMITS = (os.strerror(errno.EAGAIN), os.strerror(errno.ENOMEM), "out of memory")
 """What the kernel and libpq say to who wants memory, or a thread with its memory, beyond the limit."""
+OF_SNAPSHOT = (duckdb.CatalogException, duckdb.InvalidInputException)
+"""What a snapshot has that is not kept any more, or is from before there were tables."""
 NEARLY = 64 << 20
 """Bytes. With fewer left a library is not loaded or a thread not begun, and each says so in its own words."""
 SLACK_S = 2
@@ -34,8 +36,13 @@ SLACK_S = 2
 
 
 def main() -> None:
-    told: Told = pickle.load(sys.stdin.buffer)  # noqa: S301 the API's, through our pipe
+    os.nice(NICE)
+    request = sys.stdin.buffer.read()
+    if not request:
+        return  # started ahead, and not needed
+    told: Told = pickle.loads(request)  # noqa: S301 the API's, through our pipe
     _bound(told)
+    past = isinstance(told.asked, Comparing) and told.asked.at[1] is not None
     answer = b""
     try:
         answer, verdict = done(told.asked), {"ended": "well"}
@@ -48,6 +55,8 @@ def main() -> None:
     except Exception as error:
         if _left() < NEARLY or any(text in str(error) for text in OF_LIMITS):
             verdict = {"ended": "memory"}
+        elif past and isinstance(error, OF_SNAPSHOT):
+            verdict = {"ended": "gone"}
         elif isinstance(error, (duckdb.Error, psycopg.Error, LakeRefused, OSError)):
             verdict = {"ended": "unavailable", "detail": str(error)}
         else:
@@ -60,7 +69,6 @@ def main() -> None:
 
 def _bound(told: Told) -> None:
     """Bounds of the kernel's, for when the API is no more, and for what DuckDB's own limit does not count."""
-    os.nice(NICE)
     signal.setitimer(signal.ITIMER_REAL, told.timeout_s + SLACK_S)
     cpu_s = math.ceil(told.timeout_s) * (os.cpu_count() or 1) + SLACK_S
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))

@@ -85,7 +85,7 @@ def chosen(images: pa.Table, change: Change | None) -> pa.Table:
 
 @contextmanager
 def opened(asked: Comparing) -> Iterator[Opened]:
-    with reading.opened(asked.settings) as (view, at):
+    with reading.opened(asked.settings, *asked.at) as (view, at):
         known = reading.known(view, at, asked.project)
         a, b = resolve(asked.a, known, asked.min_score_a), resolve(asked.b, known, asked.min_score_b)
         yield Opened(view, at, (a, b), Rule(asked.min_iou, asked.iou, asked.moved_px))

@@ -10,8 +10,9 @@ import sys
 import tempfile
 from asyncio.subprocess import PIPE
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import IO, Any
 
 import orjson
@@ -52,17 +53,22 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
-    process: asyncio.subprocess.Process
+class Started(apart.Started):
+    """file: for its answer."""
+
     file: IO[bytes]
+
+    async def drop(self) -> None:
+        self.file.close()
+        await apart.end(self.process)
 
 
 class Asking:
-    """Not for threads. One process is started ahead, as starting one takes longer than most queries."""
+    """Not for threads."""
 
     def __init__(self, settings: Settings, stopping: Stopping) -> None:
         self._settings, self._stopping = settings, stopping
-        self._ahead: asyncio.Task[Started] | None = None
+        self.ahead = apart.Ahead(partial(_start, settings), stopping)
         self._under_way = 0
 
     @contextmanager
@@ -80,26 +86,12 @@ class Asking:
         finally:
             self._under_way -= 1
 
-    def prepare(self) -> None:
-        """Start the process of the next query."""
-        if self._ahead is None and not self._stopping.told:
-            self._ahead = asyncio.create_task(_start(self._settings))
-
-    async def close(self) -> None:
-        """End what was started ahead."""
-        ahead, self._ahead = self._ahead, None
-        if ahead:
-            with suppress(OSError):
-                started = await ahead
-                started.file.close()
-                await apart.end(started.process)
-
     async def answer(self, request: Request, gone: Callable[[], Awaitable[None]]) -> Answer:
         """The query's answer, in a file to be closed. gone: returns when nobody waits for it any more.
 
         Raises Problem 400, 422, 503, 504; ViewUnavailable.
         """
-        started = await self._started()
+        started = await self.ahead.take()
         try:
             limit_s = self._settings.sql_timeout_s
             said = await apart.talk(started.process, request.written(), limit_s, self._stopping, gone)
@@ -111,18 +103,7 @@ class Asking:
             raise
         finally:
             await apart.end(started.process)
-            self.prepare()
-
-    async def _started(self) -> Started:
-        """The process that was started ahead, or another where it is gone. Raises Problem 503."""
-        ahead, self._ahead = self._ahead, None
-        with suppress(OSError):
-            if ahead and (started := await ahead).process.returncode is None:
-                return started
-        try:
-            return await _start(self._settings)
-        except OSError as error:
-            raise Problem(503, "no process can be started for it now", {"Retry-After": "5"}) from error
+            self.ahead.prepare()
 
 
 async def _start(settings: Settings) -> Started:

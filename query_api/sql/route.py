@@ -52,9 +52,9 @@ BODY = {
 
 
 def routes(
-    settings: Settings, view: View, asking: Asking, passed: Callable[..., Awaitable[None]]
+    settings: Settings, view: View, asking: Asking, moment: Callable[..., Awaitable[int | None]]
 ) -> APIRouter:
-    """The router over its parts. passed: the dependency that waits for what the caller has sent."""
+    """The router over its parts. moment: the dependency that gives the snapshot to read."""
     router = APIRouter(tags=["sql"])
     pace = Pace(settings.upload_timeout_s, settings.upload_min_rate)
     extensions = [lake.bundled(name) for name in lake_files.extensions(settings.lake_path)]
@@ -67,7 +67,9 @@ def routes(
             yield stack
 
     @router.post("/sql", openapi_extra=BODY)
-    async def sql(request: Request, held: ExitStack = Depends(held), _: None = Depends(passed)) -> Response:
+    async def sql(
+        request: Request, held: ExitStack = Depends(held), at: int | None = Depends(moment)
+    ) -> Response:
         """The rows of one SELECT over `images` and `circles`, in DuckDB's SQL; DESCRIBE has their columns.
 
         As JSON, JSON lines or an Arrow stream. A query has a process of its own, with limits of memory, time
@@ -77,7 +79,7 @@ def routes(
         query, parameters = _asked(await read_json(request, pace))
         held.enter_context(asking.place())
         caller, seen = calling(request), view.seen
-        found = await asyncio.to_thread(source.read, settings, caller.project)
+        found = await asyncio.to_thread(source.read, settings, caller.project, view.generation, at)
         answer = await asking.answer(
             child.Request(
                 extensions=extensions,

@@ -1,4 +1,4 @@
-"""What a query in SQL reads: the files and rows of the newest snapshot, and the relations over them.
+"""What a query in SQL reads: the files and rows of a snapshot, and the relations over them.
 
 The catalog is asked here, so that the process of the query needs none: who can name PostgreSQL's functions in
 DuckDB can have a superuser's server start programs, on a connection that is read-only and locked, too.
@@ -7,15 +7,16 @@ DuckDB can have a superuser's server start programs, on a connection that is rea
 from __future__ import annotations
 
 import base64
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 import pyarrow as pa
-from psycopg.sql import SQL, Identifier
+from psycopg.sql import SQL, Identifier, Literal
 
-from query_api.errors import ViewUnavailable
+from query_api.errors import SnapshotGone, ViewUnavailable
 from query_api.view.rows import COLUMNS
 from streams import lake, lake_files, ledger
 from streams.settings import Settings
@@ -39,31 +40,47 @@ class Source:
     paths: Sequence[str]
 
 
-def read(settings: Settings, project: str | None) -> Source:
-    """The view as it is now. project: whose rows are seen; None: all. Raises ViewUnavailable."""
+def read(
+    settings: Settings, project: str | None, generation: str | None = None, snapshot: int | None = None
+) -> Source:
+    """The view, of a generation (None: the live one) as of a snapshot (None: its newest).
+
+    project: whose rows are seen; None: all. Raises SnapshotGone, ViewUnavailable.
+    """
     try:
         with lake.catalog(settings) as catalog, catalog.transaction():
             catalog.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            generation = ledger.live(catalog)
+            generation = generation or ledger.live(catalog)
             if generation is None:
                 raise ViewUnavailable("there is no view yet")
-            return _read(settings, catalog, generation, project)
+            return _read(settings, catalog, generation, snapshot, project)
     except psycopg.Error as error:
         raise ViewUnavailable("the view's catalog does not answer") from error
 
 
 def _read(
-    settings: Settings, catalog: psycopg.Connection[Any], generation: str, project: str | None
+    settings: Settings,
+    catalog: psycopg.Connection[Any],
+    generation: str,
+    snapshot: int | None,
+    project: str | None,
 ) -> Source:
     def ask(statement: str, **parts: Any) -> list[Any]:
-        text = SQL(STATEMENTS[statement])
-        return catalog.execute(text.format(generation=Identifier(generation), **parts)).fetchall()
+        text = SQL(STATEMENTS[statement]).format(generation=Identifier(generation), at=at, **parts)
+        return catalog.execute(text).fetchall()
 
+    at = Literal(snapshot)
+    if snapshot is None:
+        ((snapshot,),) = ask("newest")
+        at = Literal(snapshot)
+    elif not ask("kept"):
+        raise SnapshotGone(f"snapshot {snapshot} is not kept any more")
     if ask("deleted"):
         raise ViewUnavailable("rows of the lake were deleted by hand, which SQL does not see")
-    place, files = lake.place(settings, generation), dict[str, list[str]]()
-    for table, path in ask("files"):
-        files.setdefault(table, []).append(f"{place}/{path}")
+    place = lake.place(settings, generation)
+    whole, partly = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
+    for table, path, is_partly in ask("files"):
+        (partly if is_partly else whole)[table].append(f"{place}/{path}")
     rows: dict[str, list[Any]] = {}
     for table, kept in ask("tables_of_rows"):
         if table in COLUMNS:
@@ -77,11 +94,11 @@ def _read(
     for table, columns in COLUMNS.items():
         if f"rows_of_{table}" in tables:
             setup.append((f"INSERT INTO kept.{table} BY NAME FROM rows_of_{table}", {}))
-        setup.append((_view(table, columns, files.get(table, ())), {}))
+        setup.append((_view(table, columns, whole[table], partly[table], snapshot), {}))
     setup += [(relation(name, project), {}) for name in ("images", "circles")]
     if project is not None:
         setup.append((BLIND, {}))
-    paths = [path for table in COLUMNS for path in files.get(table, ())]
+    paths = [path for table in COLUMNS for files in (whole, partly) for path in files[table]]
     return Source([*lake_files.way(settings.lake_path), *setup], tables, paths)
 
 
@@ -98,12 +115,17 @@ def relation(name: str, project: str | None) -> str:
     return f"CREATE VIEW main.{name} AS {rows} {fence}"
 
 
-def _view(table: str, columns: str, files: Sequence[str]) -> str:
-    written = ""
-    if files:
-        listed = ", ".join(map(lake_files.quoted, files))
-        written = f" UNION ALL SELECT {columns} FROM read_parquet([{listed}])"  # noqa: S608
-    return f"CREATE VIEW lake.{table} AS SELECT {columns} FROM kept.{table}{written}"  # noqa: S608
+def _view(table: str, columns: str, whole: Sequence[str], partly: Sequence[str], snapshot: int) -> str:
+    """The statement that makes a table of its rows in the catalog, its files, and parts of others.
+
+    In those DuckLake says of each row which snapshot it came with.
+    """
+    made = f"CREATE VIEW lake.{table} AS SELECT {columns} FROM kept.{table}"  # noqa: S608
+    for files, which in ((whole, "true"), (partly, f"_ducklake_internal_snapshot_id <= {snapshot}")):
+        if files:
+            listed = ", ".join(map(lake_files.quoted, files))
+            made += f" UNION ALL SELECT {columns} FROM read_parquet([{listed}]) WHERE {which}"  # noqa: S608
+    return made
 
 
 def _arrow(columns: str, rows: Sequence[Sequence[Any]]) -> str:

@@ -1,17 +1,24 @@
--- What a query in SQL is given of the catalog, in one transaction. {generation} is the schema of the live lake.
+-- What a query in SQL is given of the catalog, in one transaction. {generation} is the schema of a lake, {at} a snapshot.
+
+-- name: newest
+SELECT max(snapshot_id) FROM {generation}.ducklake_snapshot
+
+-- name: kept
+SELECT 1 FROM {generation}.ducklake_snapshot WHERE snapshot_id = {at}
 
 -- name: files
--- Every file of the newest snapshot, by table.
-SELECT table_name, schema.path || lake.path || file.path
+-- Every file of a snapshot, by table; and whether it has rows of later snapshots, as a merged file may.
+SELECT table_name, schema.path || lake.path || file.path, coalesce(partial_max, 0) > {at}
 FROM {generation}.ducklake_data_file AS file
 JOIN {generation}.ducklake_table AS lake USING (table_id)
 JOIN {generation}.ducklake_schema AS schema USING (schema_id)
-WHERE file.end_snapshot IS NULL
+WHERE file.begin_snapshot <= {at} AND coalesce(file.end_snapshot, {at} + 1) > {at}
 ORDER BY data_file_id
 
 -- name: deleted
 -- Nothing deletes rows of a view; who did so by hand has files that say which.
-SELECT 1 FROM {generation}.ducklake_delete_file WHERE end_snapshot IS NULL LIMIT 1
+SELECT 1 FROM {generation}.ducklake_delete_file
+WHERE begin_snapshot <= {at} AND coalesce(end_snapshot, {at} + 1) > {at} LIMIT 1
 
 -- name: tables_of_rows
 -- Where rows are that are kept in the catalog: small commits' (streams/lake.py).
@@ -20,4 +27,5 @@ FROM {generation}.ducklake_inlined_data_tables AS kept
 JOIN {generation}.ducklake_table AS lake USING (table_id)
 
 -- name: rows
-SELECT {columns} FROM {generation}.{table} WHERE end_snapshot IS NULL
+SELECT {columns} FROM {generation}.{table}
+WHERE begin_snapshot <= {at} AND coalesce(end_snapshot, {at} + 1) > {at}

@@ -63,6 +63,11 @@ class View:
         self.seen: Seen | None = None
         """None before the first look at the catalog."""
 
+    @property
+    def generation(self) -> str | None:
+        """The one whose positions are waited for; for a moment the live one may be another."""
+        return self.seen.generation if self.seen else None
+
     def saw(self, generation: str, snapshot: int, watermarks: Position) -> None:
         """Note what is read from now on."""
         written = ",".join(f"{partition}-{offset}" for partition, offset in sorted(watermarks.items()))
@@ -118,7 +123,7 @@ class View:
 
     async def snapshot(self, generation: str | None, number: int) -> int:
         """A snapshot that is still kept. Raises SnapshotGone, ViewUnavailable."""
-        if generation not in (None, self.seen and self.seen.generation):
+        if generation not in (None, self.generation):
             raise SnapshotGone(f"{generation} is not the live view any more")
         if not await self.lake_rows("snapshot", number=number):
             raise SnapshotGone(f"snapshot {number} is not kept any more, or not there yet")
@@ -145,8 +150,7 @@ class View:
             still_kept(snapshot, found)
             return QUERIES[query].replace("{at}", "" if found is None else f"AT (VERSION => {found:d})")
 
-        # Of the generation whose positions are waited for: the live one may be another for a moment.
-        at = self.seen.generation if self.seen else None, snapshot
+        at = self.generation, snapshot
         return await self._on_thread(self._lake.near, at, text, values, as_rows)
 
     async def _on_thread(self, read: Callable[..., Answer], *arguments: Any) -> Answer:
@@ -214,7 +218,7 @@ class View:
         # As of what the window is at: else an image that was seen could be missing from the next answer.
         at: tuple[str | None, int] | None = self.seen and (self.seen.generation, self.seen.number)
         if snapshot is not None:
-            at = self.seen and self.seen.generation, snapshot
+            at = self.generation, snapshot
 
         def text(found: int | None) -> str:
             still_kept(snapshot, found)

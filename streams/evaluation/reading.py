@@ -69,16 +69,18 @@ class Drawn(NamedTuple):
 
 
 @contextmanager
-def opened(settings: Settings) -> Iterator[tuple[duckdb.DuckDBPyConnection, int]]:
-    """The live view for a comparison, on this thread alone, and its newest snapshot.
+def opened(
+    settings: Settings, generation: str | None = None, snapshot: int | None = None
+) -> Iterator[tuple[duckdb.DuckDBPyConnection, int]]:
+    """A view for a comparison, on this thread alone, and its snapshot; else the live one, and its newest.
 
     DuckDB's own memory stays below a gigabyte: what it has to join or sort beyond spills into a folder.
     Raises duckdb.Error, LakeRefused.
     """
-    with lake.connect(settings, read_only=True) as view, TemporaryDirectory() as spill:
+    with lake.connect(settings, read_only=True, generation=generation) as view, TemporaryDirectory() as spill:
         view.execute("SET memory_limit = '1GB'")
         view.execute(f"SET temp_directory = {quoted(spill)}")
-        yield view, lake.snapshot(view)
+        yield view, lake.snapshot(view) if snapshot is None else snapshot
 
 
 def known(view: duckdb.DuckDBPyConnection, at: int, project: str | None = None) -> set[tuple[str, str]]:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from functools import partial
 from io import BytesIO
 from typing import Any
@@ -11,6 +15,7 @@ from urllib.parse import urlencode
 
 import jsonschema_rs  # schemathesis brings it
 import orjson
+import psutil
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
@@ -18,18 +23,23 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from query_api import document, errors
+from query_api.access.seal import Seal
 from query_api.answers import CSV, JSON, JSONL, PARQUET
 from query_api.comparing import route
 from query_api.comparing.asked import Change, Listed
 from query_api.comparing.asking import Comparisons
 from query_api.comparing.work import done
+from query_api.moments import afters, moments
 from query_api.stopping import Stopping
+from query_api.view.reading import View
+from query_api.view.waiting import Waiting
 from streams import lake
 from streams.evaluation import reading, said
 from streams.evaluation.compare import compare
 from streams.evaluation.images import Rule
 from streams.evaluation.version import resolve
 from streams.settings import Settings
+from streams.topics import UPLOADED
 from tests.lakes import fresh
 from tests.query_api.children import children
 from tests.query_api.leaving import leave
@@ -42,12 +52,22 @@ compare_and_leave = partial(leave, method="GET", path="/comparisons", query=urle
 CHILD = "query_api.comparing.child"
 
 
-def made(settings: Settings, wait_s: float = 30) -> FastAPI:
-    """The app; its `state.stopping` is what it is told to stop by."""
-    app, stopping = FastAPI(), Stopping()
-    app.state.stopping = stopping
+def made(settings: Settings, wait_s: float = 30, kept_s: float = 60) -> FastAPI:
+    """The app; its `state.stopping`, `state.view`, `state.waiting` and `state.ahead` are parts of it."""
+    view, waiting, stopping = View(settings), Waiting(), Stopping()
+    comparisons = Comparisons(settings, stopping, wait_s, kept_s)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await comparisons.ahead.close()
+
+    app = FastAPI(lifespan=lifespan)
+    app.state.stopping, app.state.view = stopping, view
+    app.state.waiting, app.state.ahead = waiting, comparisons.ahead
     errors.install(app)
-    app.include_router(route.routes(settings, Comparisons(settings, stopping, wait_s)))
+    moment = moments(view, afters(waiting, Seal(), stopping, 0.2))
+    app.include_router(route.routes(settings, view, comparisons, moment))
     app.add_middleware(As)
     return app
 
@@ -117,7 +137,7 @@ def test_each_number_leads_to_its_images(settings: Settings, seen: list[Seen], c
         settings=settings, project=None, **BOTH, min_iou=0.5, iou="circle", moved_px=1, filters={}, limit=7,
         change=change,
     )  # fmt: skip
-    body = orjson.loads(route.listed(done(listed), JSON).body)
+    body = orjson.loads(route.listed(done(listed), JSON, {}, {}).body)
     expected = obvious(seen, "1", "2")["images"]
 
     def number(counts: dict[str, int]) -> int:
@@ -202,12 +222,59 @@ def test_what_cannot_be_compared_is_said(
     assert reason in answer.json()["detail"]
 
 
+def test_the_images_behind_a_number_are_those_of_its_snapshot(
+    postgres: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    settings = fresh(postgres, tmp_path_factory.mktemp("moving"))
+    make(settings)
+    with TestClient(made(settings)) as api:
+        before = api.get("/comparisons", params=BOTH).json()
+        with lake.connect(settings, read_only=False) as writer:
+            writer.execute("DELETE FROM lake.objects WHERE model_version = '2'")
+        now = api.get("/comparisons", params=BOTH).json()
+        assert now["counts"]["gained"] == 0 < before["counts"]["gained"]
+        then = BOTH | {"as_of": before["snapshot"]}
+        assert api.get("/comparisons", params=then).json() == before
+        gained = api.get("/comparisons/images", params=then | {"change": "gained"}).json()["images"]
+        assert sum(image["gained"] for image in gained) == before["counts"]["gained"]
+        page = api.get("/comparisons", params=then, headers={"Accept": "text/html"})
+        assert f"snapshot {before['snapshot']}" in page.text
+        for as_of, status, reason in (
+            ("99999", 410, "snapshot 99999 is not kept any more, or not there yet"),
+            ("0", 410, "had not all of its tables yet"),
+            ("2000-01-01", 410, "the view as it was then is not kept any more"),
+            ("then", 400, "as_of is the snapshot of an answer like"),
+        ):
+            answer = api.get("/comparisons", params=BOTH | {"as_of": as_of})
+            assert (answer.status_code, reason in answer.json()["detail"]) == (status, True), answer.text
+
+
+def test_it_waits_for_what_was_sent_and_says_what_it_read(api: TestClient, settings: Settings) -> None:
+    app: Any = api.app
+    generation = lake.live(settings)
+    app.state.waiting.came({(UPLOADED.name, 3): 0})
+    for path in ("/comparisons", "/comparisons/images"):
+        late = api.get(path, params=BOTH | {"after": "3-1207"})
+        assert (late.status_code, late.json().get("lag")) == (504, 1208), late.text
+        assert api.get(path, params=BOTH | {"after": "soon"}).status_code == 400
+    app.state.view.saw(generation, 7, {})
+    try:
+        answer = api.get("/comparisons/images", params=BOTH)
+        assert answer.headers["circles-snapshot"] == answer.json()["snapshot"] == f"{generation}.7"
+        assert answer.json()["age_s"] >= 0
+        own = api.get("/comparisons", params=BOTH, headers={"Project": "other"})
+        assert "circles-snapshot" not in own.headers and "circles-age" in own.headers
+    finally:
+        app.state.view.seen = None
+
+
 def test_one_that_takes_too_long_is_ended_with_its_process(settings: Settings) -> None:
+    before = children(CHILD)
     with TestClient(made(settings.model_copy(update={"compare_timeout_s": 0.1}))) as api:
         answer = api.get("/comparisons", params=BOTH)
     assert answer.status_code == 504
     assert "0.1 s (COMPARE_TIMEOUT_S)" in answer.json()["detail"]
-    assert children(CHILD) == set()
+    assert children(CHILD) <= before
 
 
 @pytest.mark.parametrize("memory_mb", [220, 256, 290, 310, 330])
@@ -226,16 +293,48 @@ def test_a_view_that_cannot_be_read_is_503(settings: Settings) -> None:
 
 
 def test_who_goes_away_takes_the_process_along(settings: Settings) -> None:
-    sent = asyncio.run(compare_and_leave(made(settings), after_s=0.01))
-    assert sent[0]["status"] == 400, sent
-    assert children(CHILD) == set()
+    async def went() -> list[Any]:
+        app = made(settings)
+        sent = await compare_and_leave(app, after_s=0.01)
+        await app.state.ahead.close()
+        return sent
+
+    before = children(CHILD)
+    assert asyncio.run(went())[0]["status"] == 400
+    assert children(CHILD) <= before
+
+
+def test_the_next_process_waits_ready_for_a_while(settings: Settings) -> None:
+    async def ask_and_wait() -> None:
+        app = made(settings, kept_s=0.5)
+        await compare_and_leave(app, after_s=600)
+        for waits in (True, False):
+            while bool(children(CHILD) - before) != waits:  # noqa: ASYNC110 the kernel has no event for it
+                await asyncio.sleep(0.02)
+
+    before = children(CHILD)
+    asyncio.run(ask_and_wait())
+
+
+def test_one_that_was_killed_ahead_is_replaced(settings: Settings) -> None:
+    before = children(CHILD)
+    with TestClient(made(settings)) as api:
+        first = api.get("/comparisons", params=BOTH)
+        while not (ahead := children(CHILD) - before):
+            time.sleep(0.02)
+        for process in ahead:
+            os.kill(process, signal.SIGKILL)
+        while any(map(psutil.pid_exists, ahead)):  # until it is known to have ended
+            time.sleep(0.01)
+        assert api.get("/comparisons", params=BOTH).content == first.content
+    assert children(CHILD) <= before
 
 
 def test_one_at_a_time_and_an_api_that_stops_ends_it(settings: Settings) -> None:
     async def together() -> list[int]:
         app = made(settings, wait_s=0)
         first = asyncio.create_task(compare_and_leave(app, after_s=600))
-        while not children(CHILD):  # noqa: ASYNC110 the kernel has no event for it
+        while not children(CHILD) - before:  # noqa: ASYNC110 the kernel has no event for it
             await asyncio.sleep(0.01)
         second = await compare_and_leave(app, after_s=600)
         app.state.stopping.tell()
@@ -243,19 +342,17 @@ def test_one_at_a_time_and_an_api_that_stops_ends_it(settings: Settings) -> None
         assert (b"retry-after", b"5") in second[0]["headers"]
         return statuses
 
+    before = children(CHILD)
     assert asyncio.run(together()) == [503, 503]
-    assert children(CHILD) == set()
+    assert children(CHILD) <= before
 
 
 def test_who_waits_for_a_turn_gets_one(settings: Settings) -> None:
     async def together() -> list[int]:
         app = made(settings)
-        return [
-            sent[0]["status"]
-            for sent in await asyncio.gather(
-                compare_and_leave(app, after_s=600),
-                compare_and_leave(app, after_s=600),
-            )
-        ]
+        both = (compare_and_leave(app, after_s=600) for _ in range(2))
+        statuses = [sent[0]["status"] for sent in await asyncio.gather(*both)]
+        await app.state.ahead.close()
+        return statuses
 
     assert asyncio.run(together()) == [200, 200]

@@ -183,7 +183,7 @@ def test_who_goes_away_takes_the_process_along(settings: Settings) -> None:
         sent = await ask_and_leave(app, after_s=1)
         assert time.monotonic() - began < settings.sql_timeout_s
         assert sent[0]["status"] == 400, sent
-        await app.state.asking.close()
+        await app.state.asking.ahead.close()
         return processes()
 
     before = processes()
@@ -202,7 +202,7 @@ def test_one_more_than_may_ask_at_once_is_told_so_and_a_process_that_stops_tells
         app.state.stopping.tell()
         statuses = [second[0]["status"], (await first)[0]["status"]]
         assert {(b"retry-after", b"1")} <= set(second[0]["headers"])
-        await app.state.asking.close()
+        await app.state.asking.ahead.close()
         return statuses
 
     before = processes()

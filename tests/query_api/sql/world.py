@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from query_api import errors
 from query_api.access.caller import OPERATOR, Caller
 from query_api.access.seal import Seal
-from query_api.moments import afters
+from query_api.moments import afters, moments
 from query_api.sql import child, route, source
 from query_api.sql.asking import MOST_BYTES, Asking
 from query_api.stopping import Stopping
@@ -94,20 +94,23 @@ def made(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        await asking.close()
+        await asking.ahead.close()
 
     app = FastAPI(lifespan=lifespan)
     app.state.asking, app.state.stopping, app.state.waiting = asking, stopping, Waiting()
-    passed = afters(app.state.waiting, Seal(), stopping, 0.2)
+    view = View(settings)
+    moment = moments(view, afters(app.state.waiting, Seal(), stopping, 0.2))
     errors.install(app)
-    app.include_router(route.routes(settings, View(settings), asking, passed))
+    app.include_router(route.routes(settings, view, asking, moment))
     app.add_middleware(As)
     return app
 
 
-def request(settings: Settings, query: str, project: str | None = None, **more: Any) -> child.Request:
-    """What the process of a query is told, for JSON."""
-    found = source.read(settings, project)
+def request(
+    settings: Settings, query: str, project: str | None = None, at: int | None = None, **more: Any
+) -> child.Request:
+    """What the process of a query is told, for JSON. at: the snapshot."""
+    found = source.read(settings, project, snapshot=at)
     facts: dict[str, Any] = {
         "extensions": [], "setup": list(found.setup), "rows": dict(found.rows), "paths": list(found.paths),
         "bucket": False, "query": query, "parameters": {}, "arrow": False, "between": "\n",
