@@ -1,4 +1,5 @@
--- What a query in SQL is given of the catalog, in one transaction. {generation} is the schema of a lake, {at} a snapshot.
+-- What a query in SQL is given of the catalog, in one transaction. {generation} is the schema of a lake, {at} one of its
+-- snapshots.
 
 -- name: newest
 SELECT max(snapshot_id) FROM {generation}.ducklake_snapshot
