@@ -10,6 +10,7 @@ help:
 	@echo "make bench   ratios to the limit of each part (ONLY=fold for one)"
 	@echo "make train   the scorer of circles:2 again, from DATA=folder of annotated sets (half an hour)"
 	@echo "make network the network of circles:2 again (an hour; installs PyTorch, 3 GB)"
+	@echo "make picture docs/circles.jpg again, the picture of the README (a minute)"
 	@echo "make crashes kill materializers at each step of a commit, and what they need (KILLS=500 SEED=1)"
 	@echo "make replays kill all who take part in replays, and what they need (KILLS=200 SEED=1)"
 	@echo "make faults  kill every process in turn while 2,000 images pass (RUNS=1 SEED=1)"

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import sys
 from collections import Counter
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +23,7 @@ from deploy.rebuild import rebuild, views
 from deploy.scrub import scrub
 from deploy.status import status
 from deploy.terminal import console, failure
-from streams.settings import MissingSetting, Settings
+from streams.settings import Settings
 
 # Each command imports what it needs when it runs: `circles --help` answers at once.
 
@@ -30,7 +31,6 @@ cli = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Images in, circles out: a streaming vision system on a message log.",
 )
 cli.add_typer(dead_letters.commands, name="dead-letters")
 cli.add_typer(keys.commands, name="keys")
@@ -53,6 +53,21 @@ cli.add_typer(views, name="views")
 def up() -> None:
     """Start and supervise everything on this machine, until Ctrl-C."""
     _run_stack(demo=False, stay=True)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(version("circles"))
+        raise typer.Exit
+
+
+@cli.callback()
+def about(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version this is.")
+    ] = False,
+) -> None:
+    """Images in, circles out: a streaming vision system on a message log."""
 
 
 @cli.command()
@@ -100,13 +115,13 @@ def sql(query: Annotated[str, typer.Argument(help='Like "select * from images li
         view.execute("USE lake")
         view.execute("CREATE TEMP VIEW offsets AS FROM memory.main.offsets")
         lake.lock(view, settings)
-        if any(
-            s.type not in (StatementType.SELECT, StatementType.EXPLAIN)
-            for s in view.extract_statements(query)
-        ):
+        statements = view.extract_statements(query)
+        if not statements:
+            raise ValueError('there is no query in that: try "select * from images limit 5"')
+        if any(s.type not in (StatementType.SELECT, StatementType.EXPLAIN) for s in statements):
             raise ValueError("only queries are run here: SELECT, DESCRIBE, SHOW, EXPLAIN")
         result = view.execute(query)
-        table = Table(*[column[0] for column in result.description or ()])
+        table = Table(*[column[0] for column in result.description])
         rows = result.fetchmany(1000)
         for row in rows:
             table.add_row(*["" if value is None else str(value) for value in row])
@@ -155,33 +170,12 @@ def main() -> None:
     try:
         cli()
     except Exception as error:
-        if not isinstance(error, _expected()):
+        from deploy.expected import EXPECTED, said
+
+        if not isinstance(error, EXPECTED):
             raise
-        from streams.lake import without_password
-
-        failure.print(without_password(str(error)) or type(error).__name__, soft_wrap=True)
+        failure.print(said(error), soft_wrap=True)
         sys.exit(1)
-
-
-def _expected() -> tuple[type[Exception], ...]:
-    """What may go wrong without a mistake of ours: wrong words, or a part that is not there."""
-    import duckdb
-    import httpx
-    import psycopg
-    from confluent_kafka import KafkaException
-    from obstore.exceptions import BaseError
-
-    from deploy.local.folder import AlreadyRunning
-    from deploy.local.process import CommandFailed
-    from deploy.local.service import ServiceFailed
-    from streams import errors
-
-    return (
-        MissingSetting, ValueError, FileNotFoundError, duckdb.Error, httpx.HTTPError, KafkaException,
-        psycopg.OperationalError, BaseError, errors.LogUnavailable, errors.LogTruncated, errors.LogRemade,
-        errors.RegistryUnavailable, errors.StaleWriter, errors.GenerationInUse, errors.ViewsDiffer,
-        errors.LakeRefused, AlreadyRunning, CommandFailed, ServiceFailed,
-    )  # fmt: skip
 
 
 def _run_stack(*, demo: bool, stay: bool) -> None:

@@ -44,6 +44,8 @@ def find(
         chosen = models.find(name, version or None)
     except UnknownModel as error:
         raise typer.BadParameter(str(error), param_hint="--model") from None
+    if max_radius is not None and max_radius < min_radius:
+        raise typer.BadParameter(f"{max_radius:g} is below --min-radius", param_hint="--max-radius")
     files = find_files(paths)
     if not files:
         raise FileNotFoundError("no .jpg, .jpeg, .png or .webp file in there")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import sys
-import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +18,7 @@ from deploy.terminal import console, progress
 from streams.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from streams.annotation_files import Entry
 
@@ -54,6 +53,7 @@ def import_(
     from streams import annotating, lake, produce
     from streams.codec import Codec
     from streams.ground_truth import Name
+    from streams.live_view import seen
     from streams.topics import ANNOTATED
 
     given = {"coco": coco, "csv": csv, "jsonl": jsonl}
@@ -82,7 +82,7 @@ def import_(
         )
     circles = sum(len(record.circles) for record in plan.new)
     console.print(f"{len(plan.new)} images annotated ({circles} circles), {plan.equal} were equal already")
-    if not seen(settings, sent):
+    if not seen(settings, sent, VISIBLE_S):
         console.print("the view has not come to all of them yet: see `circles status`")
 
 
@@ -110,26 +110,9 @@ def beside(folder: Path, name: str) -> str | None:
     """The SHA-256 of the file of that name in a folder, or in its `images`; None where there is none."""
     for place in (folder / name, folder / "images" / name):
         with suppress(OSError, ValueError):  # also a URL too long for a name, or one no file can have
-            return hashlib.sha256(place.read_bytes()).hexdigest()
+            if place.resolve().is_relative_to(folder.resolve()):  # no other is looked at, whoever names it
+                return hashlib.sha256(place.read_bytes()).hexdigest()
     return None
-
-
-def seen(settings: Settings, sent: Mapping[tuple[str, int], int]) -> bool:
-    """Whether the view comes to have what was sent, in time."""
-    from streams import lake
-    from streams.ledger import Ledger
-
-    deadline = time.monotonic() + VISIBLE_S
-    with lake.catalog(settings) as catalog:
-        ledger = Ledger(catalog, lake.live(settings))
-        while sent:
-            stored = ledger.stored()
-            if all(stored.get(place, 0) > offset for place, offset in sent.items()):
-                break
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.05)
-    return True
 
 
 @commands.command()

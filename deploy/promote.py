@@ -43,7 +43,7 @@ def promote(
     else:
         version = Version.read(model)
     evidence = _met(settings, version, require) if require else []
-    before, covered = promotions.promote(
+    before, covered, _ = promotions.promote(
         settings, version, by=getpass.getuser(), back=back, evidence=evidence
     )
     for requirement, because in evidence:

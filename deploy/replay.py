@@ -42,7 +42,9 @@ def start(
     images: Annotated[
         Path | None, typer.Option(help="Only those whose ids are in this file, one a line.")
     ] = None,
-    sample: Annotated[int | None, typer.Option(min=1, help="So many of them, drawn at random.")] = None,
+    sample: Annotated[
+        int | None, typer.Option(min=1, max=2**53, help="So many of them, drawn at random.")
+    ] = None,
     share: Annotated[
         float | None,
         typer.Option(metavar="PART", help="Only so large a part of them, as 0.1: the same ones each time."),
@@ -147,7 +149,12 @@ def show(
 @commands.command()
 def watch(replay_id: Id) -> None:
     """Show a replay's progress until it ends or is paused."""
-    _watch(Settings.load(), replay_id)
+    from streams import lake, replays
+
+    settings = Settings.load()
+    with lake.connect(settings, read_only=True) as view:
+        replay = _named(replays.find(view), replay_id)
+    _watch(settings, str(replay.requested.replay_id))
 
 
 @commands.command()
@@ -188,7 +195,7 @@ def _watch(settings: Settings, replay_id: str) -> None:
     with lake.connect(settings, read_only=True) as view, bars() as bar:
         task = bar.add_task("images", total=None)
         while True:
-            found = [r for r in replays.find(view) if str(r.requested.replay_id).startswith(replay_id)]
+            found = [r for r in replays.find(view) if str(r.requested.replay_id) == replay_id]
             if found:
                 replay, at = found[0], how_far(settings, view, found[0])
                 bar.update(task, total=at.images + (at.behind or 0), completed=at.detected + at.missed)
@@ -220,7 +227,11 @@ def _said(at: Progress) -> str:
 def _ids(file: Path) -> tuple[UUID, ...]:
     """Raises ValueError naming the line."""
     found = []
-    for number, line in enumerate(file.read_text().splitlines(), 1):
+    try:
+        text = file.read_text()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} is no text: {error}") from error
+    for number, line in enumerate(text.splitlines(), 1):
         if line.strip():
             try:
                 found.append(UUID(line.strip()))

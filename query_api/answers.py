@@ -29,22 +29,27 @@ def json(body: Any, status: int = 200, headers: Mapping[str, str] | None = None)
     return Response(orjson.dumps(body), status, headers, JSON)
 
 
-def read_from(seen: Seen | None, caller: Caller) -> dict[str, str]:
+def read_from(seen: Seen | None, caller: Caller, at: int | None = None) -> dict[str, str]:
     """Headers that say what an answer is read from; taken before it is read, so that it is never older.
 
     Snapshots and watermarks count what all projects do: a caller of one gets the age alone, in whole seconds.
+    at: the snapshot of the past that is read; of that nothing else is known.
     """
     if seen is None:
         return {}
+    if at is not None:
+        return {"Circles-Snapshot": f"{seen.generation}.{at}"} if caller.project is None else {}
     if caller.project is not None:
         return {"Circles-Age": str(math.ceil(seen.age_s))}
     return dict(zip(READ_FROM, (seen.snapshot, seen.watermark, f"{seen.age_s:.3f}"), strict=True))
 
 
-def fields_of(seen: Seen | None, caller: Caller) -> dict[str, Any]:
+def fields_of(seen: Seen | None, caller: Caller, at: int | None = None) -> dict[str, Any]:
     """The same as fields of a list."""
-    if seen is None:
-        return {"snapshot": None, "watermark": None, "age_s": None}
+    if seen is None or at is not None:
+        return {"snapshot": None, "watermark": None, "age_s": None} | (
+            {"snapshot": f"{seen.generation}.{at}"} if seen and caller.project is None else {}
+        )
     if caller.project is not None:
         return {"snapshot": None, "watermark": None, "age_s": math.ceil(seen.age_s)}
     return {"snapshot": seen.snapshot, "watermark": seen.watermark, "age_s": round(seen.age_s, 3)}

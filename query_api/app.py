@@ -119,7 +119,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(changes.routes(view, recent, history, seal, stopping, settings.streams_at_once))
     seldom = LiveView(settings)
     app.include_router(replays.routes(settings, seldom, stopping))
-    app.include_router(promotions.routes(settings, seldom, comparisons))
+    app.include_router(promotions.routes(settings, seldom, comparisons, seal))
     app.include_router(comparing.routes(settings, view, comparisons, moment))
     app.include_router(status.routes(settings, view, kafka))
     app.include_router(health.routes(claims, store, view, kafka, stopping))

@@ -58,7 +58,7 @@ def routes(settings: Settings, view: View, moment: Callable[..., Any]) -> APIRou
         """The circles of up to 500 images, best score first; `missing` lists ids that are not in the view."""
         asked = named(model)
         wanted = _ids(await read_json(request, pace))
-        project, headers = calling(request).project, read_from(view.seen, calling(request))
+        project, headers = calling(request).project, read_from(view.seen, calling(request), at)
         question = Question("images", ("among",), values={"images": wanted}, count=len(wanted))
         rows = {row["image_id"]: row for row in await view.rows(question.within(project), at)}
         missing = [image_id for image_id in wanted if image_id not in rows]

@@ -19,6 +19,7 @@ from query_api.access.caller import Caller, calling
 from query_api.access.seal import Seal
 from query_api.errors import Problem, ViewUnavailable
 from query_api.filters import Text
+from query_api.parameters import only_known
 from query_api.patterns import OPAQUE
 from query_api.stopping import Stopping
 from query_api.view.changes import ALL, Change, Kind, Place, wanted
@@ -151,7 +152,7 @@ def routes(
     view: View, recent: Recent, history: History, seal: Seal, stopping: Stopping, most: int
 ) -> APIRouter:
     """The router over its parts. most: streams at once."""
-    router = APIRouter(tags=["changes"])
+    router = APIRouter(tags=["changes"], dependencies=[Depends(only_known)])
     streams: set[Request] = set()
 
     async def place(request: Request) -> AsyncIterator[None]:

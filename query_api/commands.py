@@ -6,12 +6,13 @@ from collections.abc import Awaitable
 from typing import Annotated, Any, TypeVar
 
 import duckdb
+import orjson
 import psycopg
 from confluent_kafka import KafkaException
 from fastapi import Request
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
-from query_api.errors import Problem, ViewUnavailable
+from query_api.errors import Problem, ViewUnavailable, said
 from query_api.limits import Pace, read_json
 from streams.errors import LakeRefused, LogUnavailable
 from streams.version import VERSION, Version
@@ -38,12 +39,15 @@ def body_of(example: dict[str, Any], *models: type[BaseModel]) -> dict[str, Any]
 
 async def read_as(model: type[Body], request: Request, pace: Pace) -> Body:
     """The JSON body of a request. Raises Problem 400, 408, 413, 422."""
-    body = await read_json(request, pace)
+    return checked(model, await read_json(request, pace))
+
+
+def checked(model: type[Body], body: Any) -> Body:
+    """A JSON body, whose values have the types that JSON has. Raises Problem 422."""
     try:
-        return model.model_validate(body)
+        return model.model_validate_json(orjson.dumps(body), strict=True)
     except ValidationError as error:
-        said = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in error.errors())
-        raise Problem(422, said) from error
+        raise Problem(422, "; ".join(said(each, each["loc"]) for each in error.errors())) from error
 
 
 async def answered(question: Awaitable[Found], wrong: int = 422) -> Found:

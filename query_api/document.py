@@ -142,7 +142,7 @@ TEXT, NUMBER = {"type": "string"}, {"type": "number"}
 OF_EVENTS = {"description": "events of the kinds that may be asked for; `data` of each is a JSON object"}
 """Without a type: until OpenAPI 3.2 some take a schema here for the stream's, others for an event's."""
 HEADERS: Mapping[str, tuple[Mapping[str, str], str]] = {
-    HEADER: (TEXT, "where what was sent is on the log: a read with `?after=` this sees it"),
+    HEADER: (TEXT, "where what was sent is on the log, or in the view: a read with `?after=` this sees it"),
     "Location": (TEXT, "of the image"),
     "Circles-Snapshot": (TEXT, "of the lake that was read, or an older one; for callers of all projects"),
     "Circles-Watermark": (TEXT, "up to which uploads were detected or failed; for callers of all projects"),
@@ -153,6 +153,7 @@ HEADERS: Mapping[str, tuple[Mapping[str, str], str]] = {
 ANSWERED_WITH: Mapping[type[BaseModel], tuple[str, ...]] = {
     schemas.Uploaded: (HEADER, "Location"),
     schemas.Recorded: (HEADER,),
+    schemas_of_replays.Promoted: (HEADER,),
     schemas.Annotations: (*READ_FROM, "ETag"),
     schemas.Images: (*READ_FROM, "Link"),
     schemas.Circles: (*READ_FROM, "Link"),

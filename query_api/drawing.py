@@ -17,6 +17,8 @@ DARK, BRIGHT = (0, 0, 0), (86, 180, 233)
 SMOOTH = 3
 """Drawn so many times larger, as Pillow's lines have steps."""
 MOST_PIXELS_SMOOTH = 1_500_000
+MOST_PIXELS_A_SIDE = {"image/webp": 16_383, "image/jpeg": 65_500}
+"""What the formats, or Pillow's encoders, can have."""
 
 
 def draw(
@@ -25,11 +27,13 @@ def draw(
     """The picture as JPEG or WebP, its longest side at most so many pixels, its circles drawn.
 
     Pixels are as they are stored, as detectors see them: an EXIF orientation is not applied, so that the
-    coordinates of circles hold, times the change of size. Raises InvalidImage.
+    coordinates of circles hold, times the change of size. What the format cannot have is made smaller. Raises
+    InvalidImage.
     """
     with open_checked(data, max_pixels) as opened:
         width, height = opened.size
-        scale = min(1.0, longest_side / max(width, height)) if longest_side else 1.0
+        longest_side = min(longest_side or max(width, height), MOST_PIXELS_A_SIDE[media_type])
+        scale = min(1.0, longest_side / max(width, height))
         size = max(1, round(width * scale)), max(1, round(height * scale))
         opened.draft("RGB", (2 * size[0], 2 * size[1]))  # of a large JPEG a part of the work
         picture = Image.fromarray(pixels(opened))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request, Response
@@ -60,6 +61,14 @@ def response(problem: Problem, instance: str) -> Response:
     )
 
 
+def said(error: Mapping[str, Any], place: Sequence[int | str]) -> str:
+    """What is wrong, as pydantic says it, and where: `limit: Input should be ...`."""
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] in ("model_type", "model_attributes_type"):
+        message = "send a JSON object"
+    return f"{'.'.join(map(str, place))}: {message}" if place else message
+
+
 def _problem(error: Exception) -> Problem:
     match error:
         case Problem():
@@ -76,10 +85,7 @@ def _problem(error: Exception) -> Problem:
         case TooLong():
             return Problem(504, f"{error}: ask for less, like a shorter time with since= and until=")
         case RequestValidationError():
-            said = "; ".join(
-                f"{'.'.join(map(str, e['loc'][1:])) or 'request'}: {e['msg']}" for e in error.errors()
-            )
-            return Problem(422, said)
+            return Problem(422, "; ".join(said(each, each["loc"][1:]) for each in error.errors()))
         case HTTPException():
             return Problem(error.status_code, error.detail, error.headers)
     raise error

@@ -26,12 +26,16 @@ def in_utc(moment: datetime) -> datetime:
         raise ValueError("is beyond the years 1 to 9999 in UTC") from error
 
 
+_PLUS = re.compile(r"(?<=[\d:.]) (?=\d\d:?\d\d$)", re.ASCII)
+"""Before the zone of a time: what a plus becomes that was not written as %2B."""
+
+
 def no_number(given: object) -> object:
-    """Raises ValueError: 2026 would be taken for seconds since 1970."""
+    """A time as it is written. Raises ValueError: 2026 would be taken for seconds since 1970."""
     try:
         float(str(given))
     except ValueError:
-        return given
+        return _PLUS.sub("+", given) if isinstance(given, str) else given
     raise ValueError("is a time like 2026-01-31T12:00:00Z or a day like 2026-01-31")
 
 

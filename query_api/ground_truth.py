@@ -22,6 +22,7 @@ from query_api.incoming import traceparent
 from query_api.limits import Pace, read_json
 from query_api.lookup import Lookup
 from query_api.moments import HEADER, written
+from query_api.parameters import only_known
 from query_api.turns import Turns
 from query_api.view.reading import View
 from streams.ground_truth import (
@@ -113,7 +114,7 @@ def routes(
 
     passed: the dependency that waits for what was sent; moment: the one that gives the snapshot to read.
     """
-    router = APIRouter(tags=["images"])
+    router = APIRouter(tags=["images"], dependencies=[Depends(only_known)])
     pace = Pace(settings.upload_timeout_s, settings.upload_min_rate)
 
     @router.put("/images/{image_id}/annotations", status_code=201, openapi_extra=BODY)
@@ -150,7 +151,7 @@ def routes(
         at: int | None = Depends(moment),
     ) -> Response:
         """What people say which circles are in an image: the newest version, null where nobody said so."""
-        headers = read_from(view.seen, calling(request))
+        headers = read_from(view.seen, calling(request), at)
         row = await lookup.image(request, image_id, at)
         wanted = row["image_id"] if row else UUID(image_id)
         most = MOST_VERSIONS if versions == "all" else 1

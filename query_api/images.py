@@ -35,7 +35,7 @@ def routes(lookup: Lookup, view: View, moment: Callable[..., Any]) -> APIRouter:
         at: int | None = Depends(moment),
     ) -> Response:
         """The circles of an image, best score first; with `model=` those that another version found."""
-        wanted, headers = as_uuid(image_id), read_from(view.seen, calling(request))
+        wanted, headers = as_uuid(image_id), read_from(view.seen, calling(request), at)
         if not (asked := named(model)).is_served:
             its = await lookup.looked(request, image_id, asked, at)
             body = {"image_id": wanted, "count": len(its.objects), "objects": boxes(its)}
@@ -61,7 +61,11 @@ def routes(lookup: Lookup, view: View, moment: Callable[..., Any]) -> APIRouter:
         at: int | None = Depends(moment),
     ) -> Response:
         """One circle of an image; with `model=` also one that is not served."""
-        image, wanted, headers = as_uuid(image_id), as_uuid(object_id), read_from(view.seen, calling(request))
+        image, wanted, headers = (
+            as_uuid(image_id),
+            as_uuid(object_id),
+            read_from(view.seen, calling(request), at),
+        )
         asked = named(model)
         if asked.is_served:
             found = await lookup.circles(request, image, at) if wanted else ()
@@ -81,7 +85,7 @@ def routes(lookup: Lookup, view: View, moment: Callable[..., Any]) -> APIRouter:
         at: int | None = Depends(moment),
     ) -> Response:
         """One image: what was uploaded, whether it is pending, detected or failed and why, its circles."""
-        headers = read_from(view.seen, calling(request))
+        headers = read_from(view.seen, calling(request), at)
         asked = named(model)
         row = await lookup.image(request, image_id, at)
         if row is None:

@@ -15,18 +15,24 @@ from starlette.datastructures import UploadFile
 from query_api.errors import Problem
 from query_api.fetch import Fetcher
 from query_api.filters import in_utc
-from query_api.limits import MOST_FIELDS, Pace, is_form, read_form, read_json
-from query_api.patterns import JSON_OR_NOTHING, PROJECT
+from query_api.limits import Pace, is_form, read_form, read_json
+from query_api.patterns import JSON_OR_NOTHING, NO_NUL, PROJECT
 from streams.settings import Settings
 
+MOST_SOURCE = 200
+"""Characters, as lists take (`filters.Text`)."""
+ABOUT = ("source", "project", "captured_at", "attributes")
 FORM: dict[str, Any] = {
     "schema": {
         "type": "object",
         "required": ["file"],
-        "maxProperties": MOST_FIELDS,
+        "additionalProperties": False,
         "properties": {
             "file": {"type": "string", "format": "binary", "description": "JPEG, PNG or WebP"},
-            "source": {"type": "string", "description": "camera or service", "examples": ["gate"]},
+            "source": {
+                "type": "string", "maxLength": MOST_SOURCE, "pattern": NO_NUL,
+                "description": "camera or service", "examples": ["gate"],
+            },
             "project": {
                 "type": "string", "pattern": PROJECT, "description": "for callers of all projects",
             },
@@ -53,7 +59,7 @@ BY_URL: dict[str, Any] = {
         "additionalProperties": False,
         "properties": {
             "url": {"type": "string", "format": "uri"},
-            "source": {"type": "string"},
+            "source": {"type": "string", "maxLength": MOST_SOURCE, "pattern": NO_NUL},
             "project": {"type": "string", "pattern": PROJECT},
             "captured_at": {"type": "string", "format": "date-time"},
             "attributes": {"type": "object", "additionalProperties": {"type": "string"}},
@@ -61,7 +67,6 @@ BY_URL: dict[str, Any] = {
     },
     "example": {"url": "https://camera.example/latest.jpg", "source": "gate"},
 }
-FIELDS = {"url", "source", "project", "captured_at", "attributes"}
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 
 
@@ -100,12 +105,11 @@ class Reader:
                 "send multipart/form-data with the image in the field 'file'; by URL needs UPLOAD_BY_URL=1",
             )
         body = await read_json(request, self._pace)
-        if not isinstance(body, dict) or not isinstance(body.get("url"), str) or not body.keys() <= FIELDS:
-            raise Problem(
-                422, 'send {"url": ...} with no more than source, project, captured_at and attributes'
-            )
+        url = body.get("url") if isinstance(body, dict) and body.keys() <= {"url", *ABOUT} else None
+        if not isinstance(url, str):
+            raise Problem(422, f'send {{"url": ...}} with no more than {", ".join(ABOUT)}')
         found = about(body)  # before the fetch, as it may be wrong
-        return Incoming(await self._fetcher.get(body["url"]), *found)
+        return Incoming(await self._fetcher.get(url), *found)
 
     async def _form(self, request: Request) -> Incoming:
         form = await read_form(request, self._max_bytes, self._pace)
@@ -113,6 +117,9 @@ class Reader:
             fields = dict(form)
             file = fields.pop("file")
             assert isinstance(file, UploadFile)
+            if unknown := fields.keys() - set(ABOUT):
+                names = ", ".join(sorted(unknown))
+                raise Problem(422, f"{names}: a form has file, {', '.join(ABOUT)}, and nothing else")
             if text := fields.get("attributes"):
                 try:
                     fields["attributes"] = orjson.loads(str(text))
@@ -134,9 +141,11 @@ def about(fields: Mapping[str, Any]) -> tuple[str, str, datetime | None, dict[st
     project, source = ("" if fields.get(name) is None else fields[name] for name in ("project", "source"))
     if not isinstance(project, str) or not isinstance(source, str):
         raise Problem(422, "source and project must be text")
+    if len(source) > MOST_SOURCE or "\0" in source:
+        raise Problem(422, f"source has at most {MOST_SOURCE} characters, and no NUL: lists are asked by it")
     return (
         project,
-        source[:200],
+        source,
         _captured_at(fields.get("captured_at")),
         _attributes(fields.get("attributes")),
     )

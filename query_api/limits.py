@@ -23,6 +23,9 @@ GRACE_S = 5.0
 """In which a body need not have come at any pace: one packet may be lost, and sent again, and again."""
 CLOSE = {"Connection": "close"}
 """To an answer before the end of its body, the rest of which would otherwise still be taken."""
+THROWN_AWAY = 100_000_000
+"""Bytes of a body too large by its Content-Length: who still sends when the connection is closed often sees
+that and not the answer. So it is taken to its end (no longer than `serving.HEAD_S`), and none of it kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,10 @@ class Body:
         length = request.headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit()):
             raise Problem(400, "Content-Length is no number", CLOSE)
-        if len(length) > 20 or int(length) > most_bytes:
+        if len(length) > 20 or int(length) > most_bytes + THROWN_AWAY:
             raise too_large
+        if int(length) > most_bytes:
+            raise Problem(too_large.status, too_large.detail)
         self._request, self._most_bytes, self._too_large, self._pace = request, most_bytes, too_large, pace
         self._began = asyncio.get_running_loop().time()
         self._read_bytes = 0

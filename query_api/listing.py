@@ -14,6 +14,7 @@ from query_api.answers import JSON, as_file, fields_of, json, next_page, read_fr
 from query_api.columns import BBOX, CENTROID, CIRCLE_FIELDS, DETECTION, FAILURE, IMAGE, IMAGE_FIELDS
 from query_api.errors import Problem
 from query_api.filters import Circles, Images
+from query_api.parameters import only_known
 from query_api.sorting import CIRCLES, IMAGES, Cursors, Order
 from query_api.versions import Looked, looked
 from query_api.view.newest import Circle, Model
@@ -23,7 +24,7 @@ from query_api.view.reading import View
 
 def routes(view: View, cursors: Cursors, moment: Callable[..., Any]) -> APIRouter:
     """The router over its parts. moment: the dependency that gives the snapshot to read, None for now."""
-    router = APIRouter()
+    router = APIRouter(dependencies=[Depends(only_known)])
 
     @router.get("/images", tags=["images"])
     async def images(
@@ -51,10 +52,12 @@ def routes(view: View, cursors: Cursors, moment: Callable[..., Any]) -> APIRoute
         named = _named(asked.fields, fields)
         caller = calling(request)
         question = question.within(caller.project)
-        headers = read_from(seen := view.seen, caller)
+        headers = read_from(seen := view.seen, caller, at)
         of_all = isinstance(asked, Images) and asked.which.every
         if of_all and kind != JSON:
             raise Problem(406, "images with all their detections are no table: ask for JSON, or for /objects")
+        if isinstance(asked, Images) and asked.include and kind != JSON:
+            raise Problem(406, "images with their circles are no table: ask for JSON, or for /objects")
         if kind != JSON:
             table = await view.table(question, at)
             last = table.slice(asked.limit - 1, 1).to_pylist() if table.num_rows > asked.limit else []
@@ -73,7 +76,7 @@ def routes(view: View, cursors: Cursors, moment: Callable[..., Any]) -> APIRoute
             named = [*named, *more]
         if asked.fields:
             answer = [{field: row[field] for field in named} for row in answer]
-        body = {name: answer, "count": len(answer), "next": following, **fields_of(seen, caller)}
+        body = {name: answer, "count": len(answer), "next": following, **fields_of(seen, caller, at)}
         return json(body, 200, headers | next_page(request, following))
 
     async def add_found(

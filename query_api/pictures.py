@@ -16,6 +16,7 @@ from query_api.answers import known, wanted
 from query_api.errors import Problem
 from query_api.images import ModelAsked, named
 from query_api.lookup import Lookup
+from query_api.parameters import only_known
 from query_api.versions import circles_of
 from query_api.view.newest import Circle
 from streams.errors import ObjectUnreadable
@@ -35,7 +36,7 @@ Sized = Annotated[
 
 def routes(settings: Settings, store: Store, lookup: Lookup, moment: Callable[..., Any]) -> APIRouter:
     """The router over its parts. moment: the dependency that gives the snapshot to read, None for now."""
-    router = APIRouter(tags=["images"])
+    router = APIRouter(tags=["images"], dependencies=[Depends(only_known)])
     turns = asyncio.Semaphore(settings.pictures_at_once)
     there = 0
 
@@ -93,7 +94,7 @@ def routes(settings: Settings, store: Store, lookup: Lookup, moment: Callable[..
 
     async def bytes_of(row: dict[str, Any]) -> bytes:
         try:
-            return await store.get(row["uri"], size_bytes=row["size_bytes"])
+            return await store.get(row["uri"], size_bytes=row["size_bytes"], sha256=row["sha256"])
         except ObjectUnreadable as error:
             raise Problem(410, f"the bytes of image {row['image_id']} are gone or changed") from error
 

@@ -6,17 +6,20 @@ import asyncio
 from typing import Annotated, Literal
 
 import orjson
-from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, RootModel
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
 
 from query_api import apart
 from query_api.access.caller import calling
+from query_api.access.seal import Seal
 from query_api.answers import json
-from query_api.commands import Named, answered, body_of, read_as
+from query_api.commands import Named, answered, body_of, checked
 from query_api.comparing.asked import Required
 from query_api.comparing.asking import Comparisons
 from query_api.errors import Problem
-from query_api.limits import Pace
+from query_api.limits import Pace, read_json
+from query_api.moments import HEADER
+from query_api.parameters import only_known
 from streams import promotions
 from streams.live_view import LiveView
 from streams.settings import Settings
@@ -45,13 +48,9 @@ class Back(BaseModel):
     back: Literal[True]
 
 
-class Promoted(RootModel[Forward | Back]):
-    """One of the two."""
-
-
-def routes(settings: Settings, view: LiveView, comparisons: Comparisons) -> APIRouter:
+def routes(settings: Settings, view: LiveView, comparisons: Comparisons, seal: Seal) -> APIRouter:
     """The router over its parts."""
-    router = APIRouter(tags=["re-evaluation"])
+    router = APIRouter(tags=["re-evaluation"], dependencies=[Depends(only_known)])
     pace = Pace(settings.upload_timeout_s, settings.upload_min_rate)
 
     @router.get("/promotions")
@@ -69,33 +68,36 @@ def routes(settings: Settings, view: LiveView, comparisons: Comparisons) -> APIR
         """Make a version the current one: its detections are served, and it detects what is uploaded.
 
         Where it does not meet what is required of it, nothing is promoted: `required` of the problem has each
-        requirement, whether it is met, and by what figure and interval.
+        requirement, whether it is met, and by what figure and interval. A read with `?after=` the
+        `Circles-Position` of the answer is served what it says.
         """
-        asked = (await read_as(Promoted, request, pace)).root
+        body = await read_json(request, pace)
         evidence: list[tuple[str, str]] = []
-        if isinstance(asked, Back):
+        if back := isinstance(body, dict) and "back" in body:
+            checked(Back, body)
             made = await answered(view.ask(promotions.history))
             if not made:
                 raise Problem(409, "nothing was promoted yet: there is nothing to go back to")
             version = made[0].previous
         else:
+            asked = checked(Forward, body)
             version = Version.read(asked.model)
             if asked.require:
                 evidence = await met(request, asked)
         by = calling(request).name
-        previous, covered = await answered(
+        previous, covered, snapshot = await answered(
             asyncio.to_thread(
                 promotions.promote,
                 settings,
                 version,
                 by=by,
-                back=isinstance(asked, Back),
+                back=back,
                 evidence=evidence,
             ),
             wrong=409,
         )
         answer = {"current": str(version), "previous": str(previous), **covered._asdict()}
-        return json(answer, 201)
+        return json(answer, 201, {HEADER: seal.close(snapshot, calling(request))})
 
     async def met(request: Request, asked: Forward) -> list[tuple[str, str]]:
         """The requirements, and by what each is met. Raises Problem 409 where one is not."""

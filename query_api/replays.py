@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from query_api import changes
@@ -22,6 +22,7 @@ from query_api.errors import Problem, ViewUnavailable
 from query_api.filters import in_utc, no_number
 from query_api.limits import Pace
 from query_api.lookup import as_uuid
+from query_api.parameters import only_known
 from query_api.stopping import Stopping
 from streams import replay_requests, replays
 from streams.errors import LogUnavailable
@@ -68,7 +69,7 @@ class Asked(BaseModel):
 
 def routes(settings: Settings, view: LiveView, stopping: Stopping) -> APIRouter:
     """The router over its parts."""
-    router = APIRouter(tags=["re-evaluation"])
+    router = APIRouter(tags=["re-evaluation"], dependencies=[Depends(only_known)])
     pace = Pace(settings.upload_timeout_s, settings.upload_min_rate)
 
     async def found(replay_id: str) -> Replay:

@@ -68,7 +68,7 @@ class Cursors:
 
     async def share(self, pool: AsyncConnectionPool) -> None:
         """Take the key that all processes of the API have in common. Raises psycopg.Error."""
-        async with pool.connection() as connection:
+        async with pool.connection() as connection, connection.transaction():  # which holds the lock
             await connection.execute("SELECT pg_advisory_xact_lock(hashtext('circles'))")
             await connection.execute(SHARED_KEY)
             await connection.execute(ADD_KEY, [secrets.token_bytes(32)])

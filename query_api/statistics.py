@@ -13,6 +13,7 @@ from query_api.access.caller import calling
 from query_api.answers import JSON, as_file, fields_of, json, read_from, wanted
 from query_api.errors import Problem
 from query_api.filters import Uploads
+from query_api.parameters import only_known
 from query_api.versions import ALL
 from query_api.view.questions import Question
 from query_api.view.reading import View
@@ -64,7 +65,7 @@ class Scores(Grouped):
 
 def routes(view: View, moment: Callable[..., Any]) -> APIRouter:
     """The router over its parts. moment: the dependency that gives the snapshot to read, None for now."""
-    router = APIRouter(tags=["statistics"])
+    router = APIRouter(tags=["statistics"], dependencies=[Depends(only_known)])
 
     @router.get("/statistics/images")
     async def images(
@@ -96,7 +97,7 @@ def routes(view: View, moment: Callable[..., Any]) -> APIRouter:
 
     async def rows(request: Request, question: Question, at: int | None) -> Response:
         kind, caller = wanted(request.headers.get("accept")), calling(request)
-        headers = read_from(seen := view.seen, caller) | {"Vary": "Accept"}
+        headers = read_from(seen := view.seen, caller, at) | {"Vary": "Accept"}
         question = question.within(caller.project)
         if kind != JSON:
             table = await view.table(question, at)
@@ -104,7 +105,7 @@ def routes(view: View, moment: Callable[..., Any]) -> APIRouter:
             return as_file(table, table.column_names, kind, headers)
         found = await view.rows(question, at)
         few(len(found))
-        return json({"rows": found, "count": len(found), **fields_of(seen, caller)}, 200, headers)
+        return json({"rows": found, "count": len(found), **fields_of(seen, caller, at)}, 200, headers)
 
     return router
 

@@ -51,6 +51,8 @@ def which(model: str | None, version: str | None = None) -> Which:
     name, colon, said = model.partition(":")
     if colon and version is not None:
         raise ValueError("the version is said twice: model=circles:2, or model=circles&version=2")
+    if not name or (colon and (not said or ":" in said)):
+        raise ValueError(f"model is {CURRENT}, {ALL}, NAME or NAME:VERSION, as circles:2 is, not {model!r}")
     if colon:
         version = said
     # A plus that was not written as %2B comes as a blank.

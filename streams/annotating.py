@@ -133,7 +133,9 @@ def _no_one(entry: Entry, images: Sequence[Match]) -> str:
     if not images:
         return f"no image has {what}"
     some = ", ".join(str(match.image_id) for match in images[:3])
-    return f"{len(images)} images have {what}, among them {some}: say image_id, or --project"
+    projects = len({match.project_id for match in images}) > 1
+    which = "say image_id, or --project" if projects else "say which by image_id"
+    return f"{len(images)} images have {what}, among them {some}: {which}"
 
 
 def version_id(image_id: UUID, before: Annotated | None, drawn_as: DrawnAs, circles: Circles) -> UUID:

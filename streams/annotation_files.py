@@ -22,7 +22,9 @@ TOLD = 10
 CIRCLE, BOX = ("x", "y", "radius"), ("x_min", "y_min", "x_max", "y_max")
 BY = ("image_id", "sha256", "file_name")
 """What names an image; the first that finds one counts."""
-COLUMNS = (*BY, "annotator", "annotated_at", "from", *CIRCLE, *BOX)
+WHO = ("annotator", "annotated_at", "from")
+"""Of an image, so equal in all of its rows that say it."""
+COLUMNS = (*BY, *WHO, *CIRCLE, *BOX)
 """Of a CSV file; a row is a circle, a box, or an image without any."""
 _COLUMNS_ARE = (
     f"one of the columns has to be {' or '.join(BY)}, and there have to be"
@@ -178,7 +180,11 @@ def read_csv(text: str) -> list[Entry]:
         names = reader.fieldnames or ()
         if not set(names) & set(BY) or not (set(CIRCLE) <= set(names) or set(BOX) <= set(names)):
             raise InvalidFile([f"line 1: {_COLUMNS_ARE}; they are {', '.join(names)}"])
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise InvalidFile([f"line 1: {', '.join(sorted(twice))} is there twice"])
         for row in reader:
+            if None in row:
+                raise InvalidFile([f"line {reader.line_num}: it has more cells than line 1 has names"])
             said = {name: value for name, value in row.items() if name in COLUMNS and value}
             rows[tuple(said.get(name, "") for name in BY)].append((f"line {reader.line_num}", said))
     except csv.Error as error:
@@ -197,7 +203,7 @@ def read_csv(text: str) -> list[Entry]:
 def _of_rows(rows: Sequence[tuple[str, dict[str, str]]]) -> Entry:
     """Raises InvalidFile for the first row that is wrong."""
     drawn: dict[str, list[Any]] = {"circles": [], "boxes": []}
-    places, where = [], rows[0][0]
+    places, where, whose = [], rows[0][0], dict[str, str]()
     for where, said in rows:
         circle, box = ({n: said[n] for n in names if n in said} for names in (CIRCLE, BOX))
         try:
@@ -207,9 +213,14 @@ def _of_rows(rows: Sequence[tuple[str, dict[str, str]]]) -> Entry:
                 drawn["boxes"].append(_Box.model_validate(box).corners)
             elif box or len(rows) > 1:
                 raise InvalidFile([f"{where}: a row is a circle or a box, or the only one of its image"])
-            about = About.model_validate(said)
+            about = About.model_validate(said | whose)
         except ValidationError as error:
             raise InvalidFile([f"{where}: {line}" for line in wrong_entries(error)][:1]) from error
+        for name in WHO:
+            if name in said and whose.setdefault(name, said[name]) != said[name]:
+                raise InvalidFile(
+                    [f"{where}: {name} is {said[name]}; in a row of the image before, {whose[name]}"]
+                )
         places.append(where)
     if drawn["circles"] and drawn["boxes"]:
         raise InvalidFile([f"{where}: an image has circles or boxes, not both"])

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 from uuid import UUID
+
+from pydantic import SecretStr
 
 
 class InvalidRecord(Exception):
@@ -85,3 +90,28 @@ class UnknownVersion(ValueError):
 
 class NothingToCompare(ValueError):
     """No image passes the filters, or none has been looked at by both model versions."""
+
+
+class WrongSetting(ValueError):
+    """Settings have values that they cannot have: each by its name and value in the environment."""
+
+    def __init__(self, wrong: Iterable[Mapping[str, Any]], settings: Mapping[str, Any]) -> None:
+        """wrong: as pydantic says it; settings: pydantic's fields. A secret's value is not told."""
+        said = []
+        for each in wrong:
+            name = str(each["loc"][0]) if each["loc"] else ""
+            field = settings.get(name.lower())
+            value = "" if field and field.annotation is SecretStr else f"={each['input']}"
+            message = each["msg"].removeprefix("Value error, ")
+            said.append(f"{name.upper()}{value}: {message}" if name else message)
+        super().__init__("; ".join(said))
+
+
+class MissingSetting(Exception):
+    """A command needs a part of the system whose address it was not given."""
+
+    def __init__(self, name: str, data_dir: Path) -> None:
+        super().__init__(
+            f"{name.upper()} is not set and no stack is running in {data_dir.absolute()}: "
+            f"start one with `circles up`, or set {name.upper()}"
+        )

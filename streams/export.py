@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -75,6 +76,8 @@ def rows(what: str, filters: Mapping[str, Any]) -> str:
 @contextmanager
 def whole(target: Path) -> Iterator[Path]:
     """Where to write a file that becomes `target` when the block ends well; else nothing of it is left."""
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "Is a folder: name the file to write", str(target))
     with TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
         part = Path(folder, target.name)
         yield part

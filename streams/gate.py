@@ -33,7 +33,7 @@ class Gate:
         """Make work wait until a probe succeeds."""
         if self._open.is_set():
             self._open.clear()
-            log.warning("paused, nothing is lost: %s does not answer: %s", self._name, reason)
+            log.warning("waits for %s, nothing is lost: %s", self._name, reason)
             self._probing = asyncio.create_task(self._open_when_back())
 
     async def passed(self) -> None:

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from streams.circles import CIRCLE, Circles, right_circles
 from streams.reevaluation import DrawnAs, ImageAnnotated
+from streams.version import parted, spelled
 
 MOST_CIRCLES = 5_000
 """Of one image: they fit a message four times."""
@@ -40,7 +41,8 @@ def _name(text: str) -> str:
 def _model(text: str) -> str:
     if not re.fullmatch(MODEL, text):
         raise ValueError("has to be a model with its version, like circles:2")
-    return text
+    name, _, version = text.partition(":")
+    return f"{name}:{spelled(*parted(version))}"
 
 
 Number = Annotated[float, Field(allow_inf_nan=False)]

@@ -106,6 +106,9 @@ unresolved AS (
     WHERE image_id IS NULL)
 SELECT log_partition, min(log_offset) FROM unresolved GROUP BY log_partition;
 
+-- name: open_dead_letters
+SELECT count(*) FROM lake.failures WHERE dead_letter_id NOT IN (SELECT dead_letter_id FROM lake.retries);
+
 -- name: dead_letters
 -- `failures` with whether each was retried, newest first.
 SELECT f.dead_letter_id, f.image_id, f.stage, f.error, f.reason, f.source_topic, f.source_partition,

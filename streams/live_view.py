@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import duckdb
@@ -13,9 +14,26 @@ from streams.ledger import Ledger, Offsets
 from streams.settings import Settings
 
 Found = TypeVar("Found")
+LOOK_S = 0.05
 WITHOUT_STATISTICS = "SET disabled_optimizers = 'statistics_propagation,join_order'"
 """DuckLake asks the catalog for those of each column: three quarters of the time of a look at few rows, and
 no gain where there are many (docs/decisions.md)."""
+
+
+def seen(settings: Settings, sent: Mapping[tuple[str, int], int], within_s: float) -> bool:
+    """Whether the view comes to have what was sent, by its offsets, in time.
+
+    Raises psycopg.Error, duckdb.Error.
+    """
+    deadline = time.monotonic() + within_s
+    with lake.catalog(settings) as catalog:
+        while True:
+            folded = Ledger(catalog, lake.live(settings)).stored()
+            if all(folded.get(place, 0) > offset for place, offset in sent.items()):
+                return True
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(LOOK_S)
 
 
 class LiveView:

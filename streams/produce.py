@@ -28,10 +28,10 @@ def outgoing(topic: Topic, record: Record, codec: Codec) -> Outgoing:
     return Outgoing(topic.name, key_of(record), codec.encode(record), cloud_event_headers(record))
 
 
-def emit(settings: Settings, records: Iterable[Record]) -> None:
-    """Put records on their topics. Raises LogUnavailable, RegistryUnavailable."""
+def emit(settings: Settings, records: Iterable[Record]) -> dict[tuple[str, int], int]:
+    """Put records on their topics, as `put` does. Raises LogUnavailable, RegistryUnavailable."""
     codec = Codec.from_url(settings.schema_registry_url)
-    put(settings, [outgoing(topic_of(record), record, codec) for record in records])
+    return put(settings, [outgoing(topic_of(record), record, codec) for record in records])
 
 
 def put(

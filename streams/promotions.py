@@ -46,6 +46,15 @@ class Coverage(NamedTuple):
     detected: int
 
 
+class Promoted(NamedTuple):
+    """The version before, what the new one has detected, and the first snapshot seen that serves it:
+    `generation.number`."""
+
+    previous: Version
+    covered: Coverage
+    snapshot: str
+
+
 def history(view: duckdb.DuckDBPyConnection) -> list[Promotion]:
     """All promotions, the newest first. Raises duckdb.Error."""
     return [
@@ -77,8 +86,8 @@ def coverage(view: duckdb.DuckDBPyConnection, version: Version) -> Coverage:
 
 def promote(
     settings: Settings, version: Version, *, by: str, back: bool = False, evidence: Evidence = ()
-) -> tuple[Version, Coverage]:
-    """Make a version the current one; the one before it, and how many images it has detected.
+) -> Promoted:
+    """Make a version the current one.
 
     evidence: what it was required to meet and by what it does, to be kept with the promotion.
     It is in the view on return. Raises ValueError, with what would be right, where it cannot be;
@@ -112,9 +121,10 @@ def promote(
     emit(settings, [promoted])
     until = time.monotonic() + SEEN_S
     while True:
-        with lake.connect(settings, read_only=True) as view:
+        generation = lake.live(settings)
+        with lake.connect(settings, read_only=True, generation=generation) as view:
             if any(each.promotion_id == promoted.promotion_id for each in history(view)):
-                return previous, covered
+                return Promoted(previous, covered, f"{generation}.{lake.snapshot(view)}")
         if time.monotonic() > until:
             raise ValueError("it is on the log, but not in the view yet: is the materializer running?")
         time.sleep(0.1)

@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import uuid_utils.compat as uuids
 
-from streams import lake, partitions, progress, promotions, replays
+from streams import lake, live_view, partitions, progress, promotions, replays
 from streams.ledger import Ledger
 from streams.model import KServeModel
 from streams.produce import emit
@@ -25,12 +25,15 @@ from streams.version import Version, parted
 
 FOLDED_S = 30.0
 """For the view to come to what is on the log now."""
+SEEN_S = 5.0
+"""For what was asked to be in the view, so that who asks next finds it. On the log it is in any case."""
 FROM: Mapping[State, frozenset[State]] = {
     "paused": frozenset({"running"}),
     "running": frozenset({"paused"}),
     "cancelled": frozenset({"running", "paused"}),
 }
 """From which states a replay can be brought to another."""
+DONE: Mapping[State, str] = {"paused": "paused", "running": "resumed", "cancelled": "cancelled"}
 
 
 def request(
@@ -64,7 +67,7 @@ def request(
         _until_folded(settings, {at: seen.ends[at] for at in uploads})
     with lake.connect(settings, read_only=True) as view:
         replay, here = (_following if replay.follow else _ending)(view, replay)
-    emit(settings, [replay])
+    live_view.seen(settings, emit(settings, [replay]), SEEN_S)
     return replay, here
 
 
@@ -93,6 +96,12 @@ def _following(view: duckdb.DuckDBPyConnection, replay: ReplayRequested) -> tupl
     version = Version(replay.model_name, replay.model_version)
     if version == promotions.current(view):
         raise ValueError(f"{version} is the current one: it detects what is uploaded without a replay")
+    for other in replays.find(view):
+        if other.state in FROM["cancelled"] and other.version == str(version) and _overlap(other, replay):
+            raise ValueError(
+                f"replay {other.requested.replay_id} follows for {version} already, and the model would be"
+                " asked twice: cancel it first"
+            )
     first: dict[int, int] = {}
     if replay.since:
         _all_kept(view, replay)
@@ -101,13 +110,22 @@ def _following(view: duckdb.DuckDBPyConnection, replay: ReplayRequested) -> tupl
     return replay, Progress(0, 0, 0, sum(replay.ends) - sum(replay.begins))
 
 
+def _overlap(other: Replay, replay: ReplayRequested) -> bool:
+    """Whether both follow, and an image may be one of both."""
+    theirs = other.requested
+    return theirs.follow and all(
+        None in (a, b) or a == b
+        for a, b in ((theirs.source_id, replay.source_id), (theirs.project_id, replay.project_id))
+    )
+
+
 def change(settings: Settings, replay: Replay, state: State, *, by: str) -> State:
     """Bring a replay to a state, which is returned: one that follows is finished where it is cancelled.
 
     Raises ValueError where it cannot be; LogUnavailable.
     """
     if replay.state not in FROM[state]:
-        raise ValueError(f"replay {replay.requested.replay_id} is {replay.state}: it cannot be {state}")
+        raise ValueError(f"replay {replay.requested.replay_id} is {replay.state}: it cannot be {DONE[state]}")
     if state == "cancelled" and replay.requested.follow:
         state = "finished"  # it has no other end, and nothing of it is cut off
     changed = ReplayChanged(
@@ -117,7 +135,7 @@ def change(settings: Settings, replay: Replay, state: State, *, by: str) -> Stat
         changed_by=by,
         changed_at=datetime.now(UTC),
     )
-    emit(settings, [changed])
+    live_view.seen(settings, emit(settings, [changed]), SEEN_S)
     return state
 
 

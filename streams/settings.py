@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from streams.errors import MissingSetting, WrongSetting
 from streams.version import respelled
 
 STACK_ENV = "stack.env"
@@ -177,9 +178,12 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls) -> Settings:
-        """Settings from the environment, then from the running stack's `stack.env`."""
-        data_dir = cls().data_dir
-        return cls(_env_file=data_dir / STACK_ENV)
+        """Settings from the environment, then from the running stack's `stack.env`. Raises WrongSetting."""
+        try:
+            data_dir = cls().data_dir
+            return cls(_env_file=data_dir / STACK_ENV)
+        except ValidationError as error:
+            raise WrongSetting(error.errors(), cls.model_fields) from None
 
     @property
     def objects_url(self) -> str:
@@ -238,13 +242,3 @@ def is_https(url: str) -> bool:
     parts = urlsplit(url)
     local = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost")
     return bool(parts.hostname) and (parts.scheme == "https" or local)
-
-
-class MissingSetting(Exception):
-    """A command needs a part of the system whose address it was not given."""
-
-    def __init__(self, name: str, data_dir: Path) -> None:
-        super().__init__(
-            f"{name.upper()} is not set and no stack is running in {data_dir}: "
-            f"start one with `circles up`, or set {name.upper()}"
-        )

@@ -32,7 +32,7 @@ def look(settings: Settings) -> tuple[Report, list[str]]:
         # The view after the log: it then has the outcomes of all that was committed before.
         seen = progress.look(kafka, WAIT_S)
         members = progress.members(settings, [DETECT_GROUP, VIEW_GROUP], WAIT_S)
-        folded, watermarks, last_commit = _view(settings)
+        folded, watermarks, last_commit, dead_letters = _view(settings)
         uploads = progress.positions(seen, [UPLOADED.name], seen.detected)
         everything = progress.positions(seen, [topic.name for topic in TOPICS], folded)
         uploads, everything = (progress.dated(kafka, p, WAIT_S) for p in (uploads, everything))
@@ -43,7 +43,8 @@ def look(settings: Settings) -> tuple[Report, list[str]]:
             watermarks,
             last_commit,
         )
-        return report, [sentence(report), *notes(report), *hygiene.check(settings)]
+        said = [sentence(report), *notes(report), *hygiene.check(settings)]
+        return report, said + [_open(dead_letters)] * bool(dead_letters)
     except (KafkaException, KafkaError, TimeoutError) as error:
         reason = error.args[0].str() if isinstance(error, KafkaException) else type(error).__name__
         raise ValueError(f"no answer of Kafka's at {settings.kafka_bootstrap_servers}: {reason}") from error
@@ -54,17 +55,23 @@ def look(settings: Settings) -> tuple[Report, list[str]]:
         kafka.close()
 
 
-def _view(settings: Settings) -> tuple[Offsets, dict[int, int], datetime | None]:
-    """The view's offsets, its watermarks and the time of its last commit; none of them without a view."""
+def _open(dead_letters: int) -> str:
+    are = "1 dead letter is" if dead_letters == 1 else f"{dead_letters:,} dead letters are"
+    return f"{are} open: `circles dead-letters list` says why, `retry` sends what is mended again"
+
+
+def _view(settings: Settings) -> tuple[Offsets, dict[int, int], datetime | None, int]:
+    """The view's offsets, watermarks, time of its last commit and open dead letters; none without a view."""
     with lake.catalog(settings) as catalog:
         generation = ledger.live(catalog)
         if generation is None:
-            return {}, {}, None
+            return {}, {}, None, 0
         kept = ledger.Ledger(catalog, generation)
         with lake.connect(settings, read_only=True, generation=generation) as view:
             folded = kept.stored()
             found = watermarks.current(view, kept)
-        return folded, found, kept.last_commit()
+            ((dead_letters,),) = view.execute(lake.STATEMENTS["open_dead_letters"]).fetchall()
+        return folded, found, kept.last_commit(), dead_letters
 
 
 def facts(report: Report, stage: Stage, positions: Sequence[Position]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from query_api.comparing.asked import Change, Compared, Listed
 from query_api.comparing.asking import Comparisons
 from query_api.errors import Problem
 from query_api.filters import Moment, Pixels, Share, Text, without_nul
+from query_api.parameters import only_known
 from query_api.view.reading import View
 from streams.settings import Settings
 
@@ -82,7 +83,7 @@ class Images(Comparing):
 
 def routes(settings: Settings, view: View, comparisons: Comparisons, moment: Callable[..., Any]) -> APIRouter:
     """The router over its parts. moment: the dependency that gives the snapshot to read."""
-    router = APIRouter(tags=["re-evaluation"])
+    router = APIRouter(tags=["re-evaluation"], dependencies=[Depends(only_known)])
 
     @router.get("/comparisons")
     async def compare(
@@ -97,7 +98,7 @@ def routes(settings: Settings, view: View, comparisons: Comparisons, moment: Cal
         kind = wanted(request.headers.get("accept"), (HTML, JSON))
         told = Compared(**asked.told(settings, caller, (view.generation, at)), page=kind == HTML)
         answer = await comparisons.answer(told, lambda: apart.gone(request))
-        return Response(answer, 200, {**read_from(seen, caller), "Vary": "Accept"}, kind)
+        return Response(answer, 200, {**read_from(seen, caller, at), "Vary": "Accept"}, kind)
 
     @router.get("/comparisons/images")
     async def images(
@@ -108,8 +109,8 @@ def routes(settings: Settings, view: View, comparisons: Comparisons, moment: Cal
         kind = wanted(request.headers.get("accept"), FORMATS)
         told = Listed(**asked.told(settings, caller, (view.generation, at)))
         answer = await comparisons.answer(told, lambda: apart.gone(request))
-        headers = {**read_from(seen, caller), "Vary": "Accept"}
-        return await asyncio.to_thread(listed, answer, kind, fields_of(seen, caller), headers)
+        headers = {**read_from(seen, caller, at), "Vary": "Accept"}
+        return await asyncio.to_thread(listed, answer, kind, fields_of(seen, caller, at), headers)
 
     return router
 

@@ -41,7 +41,7 @@ MOST_MESSAGE = 1_000
 READY = b"ready\n"
 """What it says before its request is expected, and its time begins."""
 BROKEN = 70
-"""What a process ends with that could not begin, which is no fault of the query's."""
+"""What a process ends with that could not begin."""
 Check = Callable[[duckdb.DuckDBPyConnection, str], None]
 
 
@@ -156,8 +156,7 @@ def opened(request: Request) -> duckdb.DuckDBPyConnection:
         connection.load_extension(path)
     connection.execute("SET allow_unsigned_extensions = false")
     connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
-    connection.execute("SET python_enable_replacements = false")
-    connection.execute(f"SET max_expression_depth = {MOST_DEPTH}")
+    connection.execute(f"SET python_enable_replacements = false; SET max_expression_depth = {MOST_DEPTH}")
     for name, rows in request.rows.items():
         connection.register(name, pa.ipc.open_stream(base64.b64decode(rows)).read_all())
     for statement, parameters in request.setup:
@@ -231,7 +230,16 @@ def _plain(value: Any) -> Any:
             return value.isoformat()
         case timedelta():
             return value.total_seconds()
+        case pa.MonthDayNano():
+            return _interval(*value)
     return str(value)
+
+
+def _interval(months: int, days: int, nanoseconds: int) -> str:
+    """As ISO 8601 writes a duration: P1M2DT98.5S."""
+    whole = (f"{months}M" if months else "") + (f"{days}D" if days else "")
+    seconds = f"T{(Decimal(nanoseconds) / 10**9).normalize():f}S" if nanoseconds or not whole else ""
+    return f"P{whole}{seconds}"
 
 
 def _said(error: Exception) -> str:

@@ -15,6 +15,7 @@ from query_api.access.caller import calling
 from query_api.answers import ARROW, JSON, JSONL, fields_of, read_from, wanted
 from query_api.errors import Problem
 from query_api.limits import Pace, read_json
+from query_api.parameters import only_known
 from query_api.sql import child, source
 from query_api.sql.asking import MOST_BYTES, Asking
 from query_api.view.reading import View
@@ -55,7 +56,7 @@ def routes(
     settings: Settings, view: View, asking: Asking, moment: Callable[..., Awaitable[int | None]]
 ) -> APIRouter:
     """The router over its parts. moment: the dependency that gives the snapshot to read."""
-    router = APIRouter(tags=["sql"])
+    router = APIRouter(tags=["sql"], dependencies=[Depends(only_known)])
     pace = Pace(settings.upload_timeout_s, settings.upload_min_rate)
     extensions = [lake.bundled(name) for name in lake_files.extensions(settings.lake_path)]
 
@@ -101,9 +102,9 @@ def routes(
         file = held.enter_context(closing(answer.file))
         before, behind = b"", b"\n" if kind == JSONL and answer.rows else b""
         if kind == JSON:
-            more = orjson.dumps({"count": answer.rows, **fields_of(seen, caller)})
+            more = orjson.dumps({"count": answer.rows, **fields_of(seen, caller, at)})
             before, behind = b'{"rows":[', b"]," + more[1:]
-        headers = {**read_from(seen, caller), "Vary": "Accept"}
+        headers = {**read_from(seen, caller, at), "Vary": "Accept"}
         return changes.Answer(_pieces(before, file, behind), headers=headers, media_type=kind)
 
     return router

@@ -23,7 +23,8 @@ LOST = (
     duckdb.IOException, duckdb.CatalogException, duckdb.TransactionException, duckdb.ConnectionException,
     duckdb.FatalException, duckdb.InternalException, LakeRefused,
 )  # fmt: skip
-"""What a connection raises that will not come to itself again."""
+"""What a connection raises that will not come to itself again; and an error of no kind, for a generation that
+is dropped meanwhile."""
 NAMED = re.compile(r"\$(\w+)")
 Answer = TypeVar("Answer")
 Fetch = Callable[[duckdb.DuckDBPyConnection], Answer]
@@ -62,15 +63,17 @@ class LakeReading:
                 with connection.cursor() as cursor, limited(cursor, self._settings.read_timeout_s):
                     cursor.execute("SET arrow_lossless_conversion = true")
                     return fetch(execute(cursor, text(snapshot), values))
-            except LOST as error:
+            except duckdb.InvalidInputException as error:
+                if snapshot is None or "snapshot" not in str(error):
+                    raise
+            except (duckdb.Error, LakeRefused) as error:
+                if not isinstance(error, LOST) and type(error) is not duckdb.Error:
+                    raise  # it is the query's
                 # A snapshot from before there were tables says nothing of the connection.
                 if snapshot is None or not isinstance(error, duckdb.CatalogException):
                     self._forget(connection)
                 if attempt == 2:
                     raise ViewUnavailable("the view's catalog or file store does not answer") from error
-            except duckdb.InvalidInputException as error:
-                if snapshot is None or "snapshot" not in str(error):
-                    raise
         raise AssertionError("unreachable")
 
     def _attach(self, generation: str | None) -> duckdb.DuckDBPyConnection:

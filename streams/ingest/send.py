@@ -96,14 +96,15 @@ async def _upload(client: httpx.AsyncClient, path: Path, source: str) -> Sent:
                 if answer.status_code in (429, 503):
                     raise Busy(_detail(answer))
     except (Busy, httpx.TransportError) as error:
-        return Sent(path, "refused", reason=f"no answer: {error or type(error).__name__}")
+        return Sent(path, "refused", reason=f"no answer: {str(error) or type(error).__name__}")
     if answer.status_code in (201, 202):
         body = answer.json()
         detection = body["detection"]
         return Sent(path, "accepted", body["image_id"], detection and detection["count"])
     if answer.status_code == 409:
         return Sent(path, "duplicate", answer.json()["image_id"])
-    return Sent(path, "refused", reason=_detail(answer))
+    hint = " (API_KEY is the setting for it)" if answer.status_code == 401 else ""
+    return Sent(path, "refused", reason=_detail(answer) + hint)
 
 
 def _detail(answer: httpx.Response) -> str:

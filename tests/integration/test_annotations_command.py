@@ -169,6 +169,18 @@ def test_nothing_is_sent_when_any_entry_is_wrong(stack: Stack, folder: Path) -> 
     assert stack.sent() == count
 
 
+def test_no_file_outside_the_folder_is_looked_at(stack: Stack, folder: Path, tmp_path: Path) -> None:
+    (inside := tmp_path / "given").mkdir()
+    image = {"id": 1, "file_name": "../0.png", "width": 64, "height": 48}
+    (inside / "truth.json").write_bytes(orjson.dumps({"images": [image], "annotations": []}))
+    code, _, wrong = stack.annotations("import", "--coco", inside / "truth.json")
+    assert (code, wrong) == (1, "images[0]: no image has file name ../0.png\n")
+    (inside / "images").symlink_to(folder)
+    image["file_name"] = "0.png"
+    (inside / "truth.json").write_bytes(orjson.dumps({"images": [image], "annotations": []}))
+    assert "no image has file name 0.png" in stack.annotations("import", "--coco", inside / "truth.json")[2]
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
@@ -181,6 +193,7 @@ def test_nothing_is_sent_when_any_entry_is_wrong(stack: Stack, folder: Path) -> 
         (["export"], "say one of --coco, --csv and --jsonl"),
         (["export", "--csv", "{folder}/truth.json"], "truth.json is there already: --force replaces it"),
         (["export", "--csv", "{folder}/no/x.csv"], "there is no folder"),
+        (["export", "--csv", "{folder}", "--force"], "is a folder: name the file to write"),
         (["list", "01939f3e-8a00-7c3f-9d52-6f1c0e8a4b21"], "there is no image 01939f3e"),
     ],
 )

@@ -124,7 +124,7 @@ def test_a_list_is_filtered_over_pages_and_says_what_it_cannot_be_asked_for(api:
     assert (len(found), set(found)) == (5, sent)
     refused = api.get("/images?source=a%00b&since=yesterday&version=2")
     assert refused.status_code == 422
-    assert "source: Value error, has a NUL" in refused.json()["detail"]
+    assert "source: has a NUL" in refused.json()["detail"]
     assert "since: Input should be a valid datetime" in refused.json()["detail"]
 
 
@@ -235,9 +235,19 @@ def test_a_form_that_is_none_says_what_would_be_right(api: httpx.Client, api_set
     assert (wrong_field.status_code, "'file'" in wrong_field.json()["detail"]) == (422, True)
     no_form = api.post("/images/", content=picture(51))
     assert (no_form.status_code, "multipart/form-data" in no_form.json()["detail"]) == (415, True)
+    misspelt = upload(api, picture(53), sorce="gate")
+    assert (misspelt.status_code, misspelt.json()["detail"][:26]) == (422, "sorce: a form has file, so")
     bad_time = upload(api, picture(52), captured_at="yesterday")
     assert (bad_time.status_code, "captured_at" in bad_time.json()["detail"]) == (422, True)
     assert stored(api_settings) == before
+
+
+def test_who_sends_too_much_reads_why(api: httpx.Client) -> None:
+    """Also who reads no answer before all is sent, and would find the connection reset."""
+    for size in (300_000, 12_000_000, 90_000_000):
+        for _ in range(3):
+            answer = api.post("/images/", files={"file": ("a.jpg", bytes(size))})
+            assert (answer.status_code, "the most that one image" in answer.json()["detail"]) == (413, True)
 
 
 def stored(settings: Settings) -> tuple[int, int]:

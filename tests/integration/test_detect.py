@@ -108,7 +108,7 @@ def test_a_model_that_is_down_pauses_the_stage_and_makes_no_dead_letter(fresh: F
         with stages(settings, "worker") as supervisor:
             produce(settings, UPLOADED, *stored(settings, 8))
             log = settings.data_dir / "logs" / "worker.log"
-            wait_until(lambda: "paused, nothing is lost: the model server" in log.read_text())
+            wait_until(lambda: "waits for the model server, nothing is lost: " in log.read_text())
             assert (committed(settings), read_all(settings, FAILED)) == (0, [])
             calls = model.calls
             assert calls <= 8  # the breaker is open: it is probed, not called
@@ -127,7 +127,7 @@ def test_sigterm_while_the_model_is_down_ends_the_worker_soon(fresh: Fresh) -> N
         with stages(settings, "worker") as supervisor:
             produce(settings, UPLOADED, *stored(settings, 8))
             log = settings.data_dir / "logs" / "worker.log"
-            wait_until(lambda: "paused, nothing is lost" in log.read_text())
+            wait_until(lambda: "nothing is lost: " in log.read_text())
             first = supervisor.pids()["worker"]
             kill(first, signal.SIGTERM)
             wait_until(lambda: supervisor.pids().get("worker") not in (None, first), 20)

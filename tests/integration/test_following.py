@@ -105,7 +105,7 @@ def test_it_takes_what_comes_and_rests_goes_on_and_ends_when_it_is_told(
         logged(settings, 3)
         time.sleep(LOOK_S)
         assert is_at(settings, replay, Progress(17, 16, 1, 0))
-        with pytest.raises(ValueError, match="is finished: it cannot be running"):
+        with pytest.raises(ValueError, match="is finished: it cannot be resumed"):
             change(settings, found(settings, replay)[0] or now, "running", by="anna")
 
 
@@ -183,6 +183,13 @@ def test_what_cannot_follow_is_said(settings: Settings) -> None:
             request(settings, *TWO, by="anna", follow=True, sample=3)
         with pytest.raises(ValueError, match="share is above 0, up to 1, not 0"):
             request(settings, *TWO, by="anna", follow=True, share=0)
+        first, _ = request(settings, *TWO, by="anna", follow=True, source_id="gate")
+        request(settings, *TWO, by="anna", follow=True, source_id="door")
+        request(settings, *TWO, by="anna")  # which ends, and so is no second one that follows
+        with pytest.raises(ValueError, match=f"replay {first.replay_id} follows for circles:2 already"):
+            request(settings, *TWO, by="anna", follow=True, share=0.5, source_id="gate")
+        with pytest.raises(ValueError, match="follows for circles:2 already"):
+            request(settings, *TWO, by="anna", follow=True)
 
 
 def test_once_its_version_is_promoted_it_comes_to_its_end(settings: Settings) -> None:
@@ -195,7 +202,7 @@ def test_once_its_version_is_promoted_it_comes_to_its_end(settings: Settings) ->
         started = api.post("/replays", json={"model": "circles:2", "follow": True, "share": 1})
         assert (started.status_code, started.json()["state"]) == (201, "following")
         place = started.headers["location"]
-        wait_until(lambda: api.get(place).status_code == 200)
+        assert api.get(place).status_code == 200  # at once
         beside = logged(settings, 8)
         wait_until(lambda: api.get(place).json()["progress"]["detected"] == 8)
         wait_until(lambda: len(query(settings, "FROM lake.detections")) == 18)

@@ -109,7 +109,11 @@ def test_an_annotation_is_read_as_it_was(settings: Settings) -> None:
         now = every.get(place, params=after)
         assert now.json()["annotation"]
         then = {"as_of": before.headers["circles-snapshot"]}
-        assert every.get(place, params=then).json() == before.json()
+        past = every.get(place, params=then)
+        assert past.json() == before.json()
+        assert (past.headers["circles-snapshot"], "circles-age" in past.headers) == (then["as_of"], False)
+        pages = every.get("/images", params=then | {"limit": 1}).json()
+        assert (pages["snapshot"], pages["watermark"], pages["age_s"]) == (then["as_of"], None, None)
         wait_until(lambda: every.get(place).headers["circles-snapshot"] != then["as_of"])
         later = every.get(place).headers["circles-snapshot"]
         assert every.get(place, params={"as_of": later}).json() == now.json()

@@ -51,7 +51,7 @@ def test_a_promotion_changes_what_is_served_and_what_detects_and_back(fresh: Fre
             assert versions(settings) == ["1"] * 6
             assert httpx.get(f"{settings.api_url}/status", timeout=20).json()["circles"] == 6
 
-            before, covered = promotions.promote(settings, TWO, by="anna")
+            before, covered, _ = promotions.promote(settings, TWO, by="anna")
             assert (before, covered) == (ONE, (6, 5))
             wait_until(lambda: versions(settings) == ["2"] * 5 + ["1"])
             later = logged(settings, 4)
@@ -87,7 +87,7 @@ def test_over_http_a_replay_is_followed_and_its_version_promoted(fresh: Fresh) -
             started = api.post("/replays", json={"model": "circles:2", "sample": 6, "calls_at_once": 1})
             assert (started.status_code, started.json()["progress"]["left"]) == (201, 6)
             place = started.headers["location"]
-            wait_until(lambda: api.get(place).status_code == 200)
+            assert api.get(place).json()["state"] == "running"  # at once
             with api.stream("GET", f"{place}/progress") as events:
                 lines = [line.removeprefix("data: ") for line in events.iter_lines() if line[:5] == "data:"]
             told = list(map(json.loads, lines))
@@ -103,9 +103,17 @@ def test_over_http_a_replay_is_followed_and_its_version_promoted(fresh: Fresh) -
                 "images": 8,
                 "detected": 6,
             }
-            wait_until(lambda: sorted(versions(settings)) == ["1"] * 2 + ["2"] * 6)
+            after = {"after": promoted.headers["circles-position"]}
+            assert sorted(served(api, after)) == ["1"] * 2 + ["2"] * 6  # at once
             assert api.get("/promotions").json()["current"] == "circles:2"
-            assert api.post("/promotions", json={"back": True}).json()["current"] == "circles:1"
+            back = api.post("/promotions", json={"back": True})
+            assert back.json()["current"] == "circles:1"
+            assert served(api, {"after": back.headers["circles-position"]}) == ["1"] * 8
+
+
+def served(api: httpx.Client, after: dict[str, str]) -> list[str]:
+    images = api.get("/images", params=after).json()["images"]
+    return [image["detection"]["model_version"] for image in images]
 
 
 def circles(settings: Settings, *words: str) -> subprocess.CompletedProcess[str]:
@@ -204,14 +212,14 @@ def test_a_version_is_promoted_only_if_it_meets_what_is_required(fresh: Fresh) -
         ("/replays", {"model": "circles:2", "since": 5}, 422, "since: "),
         ("/replays", {"model": "circles:2", "all": True}, 422, "all: "),
         ("/replays", {"model": "circles:2"}, 409, "MODE is dummy"),
-        ("/replays", [], 422, "body: "),
+        ("/replays", [], 422, "send a JSON object"),
         ("/replays/nothing/pause", {}, 404, "no replay nothing"),
         ("/replays/01939f3e-8a00-7c3f-9d52-6f1c0e8a4b21/resume", {}, 404, "no replay 01939f3e"),
-        ("/promotions", {}, 422, "Forward.model: "),
-        ("/promotions", {"back": True, "require": ["f1@.5 >= 1"]}, 422, "Back.require: "),
+        ("/promotions", {}, 422, "model: Field required"),
+        ("/promotions", {"back": True, "require": ["f1@.5 >= 1"]}, 422, "require: Extra inputs"),
         ("/promotions", {"model": "circles:2", "require": ["f1"]}, 422, "is none of: f1@.5 >= .95"),
         ("/promotions", {"model": "circles:2", "require": ["f1@.5 > 0"]}, 409, "there are no detections yet"),
-        ("/promotions", {"model": "circles:2", "back": True}, 422, "Forward.back: "),
+        ("/promotions", {"model": "circles:2", "back": True}, 422, "model: Extra inputs"),
         ("/promotions", {"back": True}, 409, "nothing was promoted yet"),
         ("/promotions", {"model": "circles:2"}, 409, "there are no detections yet"),
     ],

@@ -191,7 +191,7 @@ def test_a_replay_that_is_paused_does_nothing_and_one_that_is_cancelled_stays_so
             told(settings, replay, "cancelled")
             now, _ = found(settings, replay)
             assert now is not None
-            with pytest.raises(ValueError, match="is cancelled: it cannot be running"):
+            with pytest.raises(ValueError, match="is cancelled: it cannot be resumed"):
                 change(settings, now, "running", by="anna")
             other, _ = request(settings, "circles", "2", by="anna", source_id="")
             wait_until(lambda: is_in(settings, other, "finished"))

@@ -15,6 +15,8 @@ from pydantic import SecretStr
 from typer.testing import CliRunner, Result
 
 from deploy.cli import cli
+from deploy.expected import EXPECTED
+from deploy.expected import said as explained
 from streams import lake
 from streams.lag import Report, notes, sentence
 from streams.settings import Settings
@@ -43,6 +45,19 @@ def said(settings: Settings) -> str:
     return sentence(reported(settings))
 
 
+def test_what_is_no_answer_of_a_command_is_one_line(settings: Settings) -> None:
+    lake.create(settings)
+    for words, reason in (
+        (("sql", ""), "there is no query in that"),
+        (("sql", ";"), "there is no query in that"),
+        (("replay", "watch", "zzz"), "no replays have an id that begins with zzz"),
+        (("find", str(settings.data_dir), "--pictures", __file__), "no .jpg, .jpeg, .png or .webp file"),
+    ):
+        with pytest.raises(EXPECTED) as raised:
+            circles(settings, *words)
+        assert reason in explained(raised.value)
+
+
 def test_the_stage_that_is_behind_is_named_and_what_does_not_run(fresh: Fresh) -> None:
     settings = fresh(mode="dummy")
     produce(settings, UPLOADED, *(uploaded() for _ in range(30)), b"not for the agent")
@@ -68,6 +83,9 @@ def test_the_stage_that_is_behind_is_named_and_what_does_not_run(fresh: Fresh) -
             report = reported(settings)
             assert report.watermarks == {p.partition: p.end for p in report.detect.positions}
             assert (report.detect.members, list(notes(report))) == (1, [])
+            wait_until(
+                lambda: "31 dead letters are open: `circles dead-letters list`" in look(settings)[1][-1]
+            )
 
     with stages(settings, "worker"):
         produce(settings, UPLOADED, uploaded(), uploaded())

@@ -16,7 +16,8 @@ from pydantic import SecretStr
 from query_api.app import create_app, refuse_open_host
 from query_api.status import Log, _shown, routes
 from query_api.view.reading import View
-from streams.settings import MissingSetting, Settings
+from streams.errors import MissingSetting
+from streams.settings import Settings
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10", "::1", "localhost"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
+from pathlib import Path
 from uuid import UUID
 
 import hypothesis.strategies as st
@@ -11,7 +13,9 @@ from hypothesis import given
 
 from query_api.errors import Problem
 from query_api.sorting import CIRCLES, IMAGES, Cursors
+from streams.ingest.claims import claims_pool
 from tests.examples import IMAGE_ID, MOMENT
+from tests.lakes import fresh
 from tests.streams.strategies import TIMES, law
 
 CURSORS = Cursors(b"a key")
@@ -50,6 +54,18 @@ def test_each_process_takes_the_cursors_of_the_others_and_nobody_elses() -> None
         with pytest.raises(Problem, match="cursor is none that this API gave") as refused:
             other.read(cursor, order, scope)
         assert refused.value.status == 400
+
+
+def test_processes_that_start_together_share_one_key(postgres: str, tmp_path: Path) -> None:
+    url = fresh(postgres, tmp_path).catalog_url.get_secret_value()
+
+    async def shared() -> set[str]:
+        async with claims_pool(url) as pool:
+            each = [Cursors() for _ in range(8)]
+            await asyncio.gather(*(cursors.share(pool) for cursors in each))
+        return {cursors.after(ROW, NEWEST, "p") for cursors in each}
+
+    assert len(asyncio.run(shared())) == 1
 
 
 @law

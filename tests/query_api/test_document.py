@@ -68,7 +68,9 @@ def test_no_parameter_is_said_to_take_null(described: dict[str, Any]) -> None:
 
 def test_every_read_of_an_image_can_wait_for_it_and_be_of_the_past(described: dict[str, Any]) -> None:
     for name, operation in operations(described):
-        if name.startswith("get /images"):
+        if name.startswith(
+            ("get /images", "get /objects", "get /statistics", "get /comparisons", "post /sql")
+        ):
             assert {"after", "as_of"} <= {each["name"] for each in operation["parameters"]}, name
 
 

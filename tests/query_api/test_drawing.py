@@ -55,6 +55,15 @@ def test_without_circles_it_is_the_picture_smaller_and_never_larger() -> None:
     assert decode(draw(file(1, 4000), 10**7, 32, (), "image/webp")).shape == (32, 1, 3)
 
 
+@pytest.mark.parametrize(
+    ("side", "kind", "drawn"),
+    [(17_000, "image/webp", 16_383), (17_000, "image/jpeg", 17_000), (66_000, "image/jpeg", 65_500)],
+)
+def test_what_a_format_cannot_have_is_made_smaller(side: int, kind: str, drawn: int) -> None:
+    for size in (None, side):
+        assert decode(draw(file(side, 20), 10**7, size, (circle(90, 9, 5),), kind)).shape[1] == drawn
+
+
 def test_16_bit_grey_keeps_its_shades() -> None:
     written = io.BytesIO()
     Image.fromarray(np.full((40, 40), GREY * 256, np.uint16)).save(written, "PNG")

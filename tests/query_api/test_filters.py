@@ -81,7 +81,7 @@ ASKED: dict[str, dict[Any, set[UUID]]] = {
     },
     "min_circles": {0: {FEW, MANY, NONE}, 3: {MANY}},
     "max_circles": {0: {NONE}, 2: {FEW, NONE}},
-    "model": {"circles": {FEW, NONE}, "other": {MANY}, "": set()},
+    "model": {"circles": {FEW, NONE}, "other": {MANY}, "third": set()},
 }
 CASES = [(name, value, images) for name, answers in ASKED.items() for value, images in answers.items()]
 

@@ -21,6 +21,8 @@ REFUSED: list[dict[str, Any]] = [
     {"captured_at": "yesterday"},
     {"captured_at": 0},
     {"source": 0},
+    {"source": "x" * 201},
+    {"source": "a\0b"},
     {"project": []},
 ]
 
@@ -35,5 +37,5 @@ def test_what_fits_is_taken(fields: dict[str, Any]) -> None:
 def test_what_does_not_fit_is_refused(fields: dict[str, Any]) -> None:
     for schema, rest in ((FORM["schema"], FILE), (BY_URL["schema"], {"url": "https://camera.example/1"})):
         assert not jsonschema_rs.is_valid(schema, rest | fields, validate_formats=True)
-    with pytest.raises(Problem, match=r"captured_at|source and project"):
+    with pytest.raises(Problem, match=r"captured_at|source and project|source has at most 200"):
         about(fields)

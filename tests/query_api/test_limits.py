@@ -79,9 +79,11 @@ def test_a_file_of_one_byte_more_is_refused() -> None:
     assert answer.json()["detail"] == f"larger than {MOST} bytes, the most that one image may have"
 
 
-def test_a_length_over_the_limit_is_refused_before_the_body_is_read() -> None:
-    answer, body = post_chunks([part("file", b"small")], **{"content-length": str(MOST * 10)})
-    assert (answer.status_code, body.taken) == (413, 0)
+@pytest.mark.parametrize(("length", "closes"), [(MOST + FORM_OVERHEAD + 1, False), (10**9, True)])
+def test_a_length_over_the_limit_is_refused_before_the_body_is_read(length: int, closes: bool) -> None:
+    """The connection is closed only where the rest would be too much to be thrown away."""
+    answer, body = post_chunks([part("file", b"small")], **{"content-length": str(length)})
+    assert (answer.status_code, body.taken, "connection" in answer.headers) == (413, 0, closes)
 
 
 @pytest.mark.parametrize("headers", [{}, {"content-length": "10"}], ids=["no length", "a false length"])

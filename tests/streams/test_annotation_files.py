@@ -102,6 +102,7 @@ def test_rows_of_csv_are_circles_or_boxes_or_say_that_there_are_none() -> None:
     assert [(s.x, s.y, s.radius) for s in a.shapes.circles or ()] == [(1, 2, 3.5), (4, 5, 6)]
     assert (a.where, a.places, a.about.file_name) == ("line 2", ["line 2", "line 4"], "a.png")
     assert (corners(b), c.shapes.circles, c.where) == ([[1, 2, 3, 4]], [], "line 5")
+    assert (a.about.annotator, b.about.annotator) == ("anna", None)
 
 
 @pytest.mark.parametrize(
@@ -119,6 +120,13 @@ def test_rows_of_csv_are_circles_or_boxes_or_say_that_there_are_none() -> None:
             "file_name,x,y,radius,x_min,y_min,x_max,y_max\na,1,2,3,,,,\na,,,,1,2,3,4\n",
             "line 3: an image has circles or boxes, not both",
         ),
+        ("file_name,x,x,y,radius\na,1,1,2,3\n", "line 1: x is there twice"),
+        ("file_name,x,y,radius\na,1,2,3,4\n", "line 2: it has more cells than line 1 has names"),
+        (
+            "file_name,x,y,radius,annotator\na,1,2,3,ann\na,4,5,6,\na,7,8,9,bob\n",
+            "line 4: annotator is bob; in a row of the image before, ann",
+        ),
+        ("file_name,x,y,radius,from\na,1,2,3,circles:2+min_score=5\n", "line 2: from: min_score is 0 to 1"),
         ('file_name,x,y,radius\n"a,1,2,3\n', "line 2: unexpected end of data"),
         ("file_name,x,y,radius\na,nan,2,3\n", "line 2: x: Input should be a finite number"),
     ],

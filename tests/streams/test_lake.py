@@ -9,7 +9,8 @@ import pytest
 from pydantic import SecretStr
 
 from streams import lake
-from streams.settings import MissingSetting, Settings
+from streams.errors import MissingSetting
+from streams.settings import Settings
 from streams.statements import named
 
 SQL = """-- About the file.

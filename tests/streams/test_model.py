@@ -12,9 +12,9 @@ import orjson
 import pytest
 import stamina
 
-from streams.errors import InvalidModelAnswer, ModelUnavailable
+from streams.errors import InvalidModelAnswer, MissingSetting, ModelUnavailable
 from streams.model import MAX_ANSWER_BYTES, Answer, DummyModel, KServeModel
-from streams.settings import MissingSetting, Settings
+from streams.settings import Settings
 
 IMAGE = b"\xff\xd8 the bytes of an image"
 Reply = httpx.Response | Exception

@@ -207,7 +207,7 @@ def test_a_caller_of_one_project_sees_its_images_and_versions_alone(
         ({"b": "circles:3"}, 404, "no image in common: circles:1 has looked at"),
         ({"b": "circles:2+min_score=2"}, 422, "min_score is 0 to 1, like min_score=0.7, not '2'"),
         ({"b": "circles:2 min_score=2"}, 422, "min_score is 0 to 1, like min_score=0.7, not '2'"),
-        ({"b": "circles"}, 422, "b: Value error, 'circles' is no NAME:VERSION, as circles:2 is"),
+        ({"b": "circles"}, 422, "b: 'circles' is no NAME:VERSION, as circles:2 is"),
         ({"since": "now"}, 422, "since: "),
         ({"since": 2026}, 422, "is a time like 2026-01-31T12:00:00Z"),
         ({"min_iou": 0}, 422, "min_iou: Input should be greater than 0"),

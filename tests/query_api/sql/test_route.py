@@ -149,6 +149,13 @@ def test_what_is_refused_says_why(settings: Settings, body: Any, said: str) -> N
     assert said in answer.json()["detail"]
 
 
+def test_intervals_are_durations_of_iso_8601(api: TestClient) -> None:
+    query = """SELECT INTERVAL '98.5 seconds' AS a, INTERVAL '1 month 2 days' AS b, INTERVAL '0 days' AS c,
+               INTERVAL '-1 hour' AS d, INTERVAL '14 months 1 second' AS e"""
+    durations = {"a": "PT98.5S", "b": "P1M2D", "c": "PT0S", "d": "PT-3600S", "e": "P14MT1S"}
+    assert rows(api, query) == [durations]
+
+
 def test_more_bytes_than_there_may_be_are_refused(api: TestClient) -> None:
     answer = api.post("/sql", json={"query": "SELECT repeat('x', 1000000) FROM range(100)"})
     assert answer.status_code == 422

@@ -7,10 +7,12 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
+import duckdb
 import pytest
 from pydantic import SecretStr
 
 from query_api.errors import SnapshotGone, TooLong, ViewUnavailable
+from query_api.view.lake_reading import LakeReading
 from query_api.view.questions import Question
 from query_api.view.reading import View
 from streams import lake
@@ -58,6 +60,24 @@ def test_what_is_asked_of_the_lake_is_as_of_what_was_seen(postgres: str, tmp_pat
     assert count() == 3
     with pytest.raises(SnapshotGone):
         count(later)
+
+
+def test_a_generation_that_is_dropped_meanwhile_leads_to_the_live_one(postgres: str, tmp_path: Path) -> None:
+    """DuckLake then raises an error of no kind."""
+    settings = fresh(postgres, tmp_path)
+    seen, asked = add_images(settings, 1), []
+
+    def text(snapshot: int | None) -> str:
+        asked.append(snapshot)
+        if snapshot is not None:
+            raise duckdb.Error("Failed to query snapshot: relation does not exist")
+        return "SELECT count(*) FROM lake.images"
+
+    reading = LakeReading(settings)
+    found = reading.near((lake.live(settings), seen), text, {}, lambda result: result.fetchall())
+    assert (found, asked) == ([(1,)], [seen, seen, None])
+    with pytest.raises(duckdb.BinderException):  # that is the question's fault
+        reading.newest("SELECT nothing FROM lake.images", {}, lambda result: result.fetchall())
 
 
 def test_a_question_to_the_lake_that_takes_long_is_stopped(postgres: str, tmp_path: Path) -> None:
