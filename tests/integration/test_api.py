@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ import httpx
 import orjson
 import pytest
 
+from streams.ingest.send import send
 from streams.settings import Settings
 from streams.standing import as_object, look
 from streams.topics import TOPICS
@@ -242,12 +244,19 @@ def test_a_form_that_is_none_says_what_would_be_right(api: httpx.Client, api_set
     assert stored(api_settings) == before
 
 
-def test_who_sends_too_much_reads_why(api: httpx.Client) -> None:
+def test_who_sends_too_much_reads_why(api: httpx.Client, tmp_path: Path) -> None:
     """Also who reads no answer before all is sent, and would find the connection reset."""
     for size in (300_000, 12_000_000, 90_000_000):
-        for _ in range(3):
-            answer = api.post("/images/", files={"file": ("a.jpg", bytes(size))})
-            assert (answer.status_code, "the most that one image" in answer.json()["detail"]) == (413, True)
+        (tmp_path / f"{size}.jpg").write_bytes(bytes(size))
+        answer = api.post("/images/", files={"file": ("a.jpg", bytes(size))})
+        assert (answer.status_code, "the most that one image" in answer.json()["detail"]) == (413, True)
+
+    images = list(tmp_path.iterdir())
+
+    async def sent() -> list[str]:
+        return [each.reason async for each in send(images, str(api.base_url))]
+
+    assert asyncio.run(sent()) == ["larger than 200000 bytes, the most that one image may have"] * 3
 
 
 def stored(settings: Settings) -> tuple[int, int]:
