@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from query_api.errors import Problem, ViewUnavailable, said
 from query_api.limits import Pace, read_json
-from streams.errors import LakeRefused, LogUnavailable
+from streams.errors import LakeRefused, LogUnavailable, MissingSetting
 from streams.version import VERSION, Version
 
 AWAY = (duckdb.Error, psycopg.Error, LakeRefused, OSError)
@@ -51,9 +51,11 @@ def checked(model: type[Body], body: Any) -> Body:
 
 
 async def answered(question: Awaitable[Found], wrong: int = 422) -> Found:
-    """An answer. Raises Problem `wrong` for what cannot be, ViewUnavailable, LogUnavailable."""
+    """An answer. Raises Problem `wrong` for what cannot be, 503; ViewUnavailable, LogUnavailable."""
     try:
         return await question
+    except MissingSetting as error:
+        raise Problem(503, f"this API cannot do that: {error.name.upper()} is not set for it") from error
     except ValueError as error:
         raise Problem(wrong, str(error)) from error
     except KafkaException as error:

@@ -80,6 +80,9 @@ Moment = Annotated[datetime, BeforeValidator(no_number), AfterValidator(in_utc),
 Text = Annotated[
     str, Field(max_length=200, json_schema_extra=_like(patterns.NO_NUL)), AfterValidator(without_nul)
 ]
+ModelName = Annotated[
+    str, Field(max_length=200, json_schema_extra=_like(patterns.ASKED)), AfterValidator(without_nul)
+]
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Pixels = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -98,7 +101,7 @@ class Uploads(BaseModel):
     project: Text | None = Field(None, description="project")
     since: Moment | None = Field(None, description="uploaded then or later, ISO 8601")
     until: Moment | None = Field(None, description="uploaded before")
-    model: Text | None = Field(None, description=MEANING, examples=["circles:2"])
+    model: ModelName | None = Field(None, description=MEANING, examples=["circles:2"])
     version: Text | None = Field(None, description="of `model`, where that names none")
 
     OWN: ClassVar[tuple[str, ...]] = ("source", "project", "since", "until", "attributes")

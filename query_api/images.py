@@ -14,13 +14,13 @@ from fastapi.routing import APIRoute
 from query_api.access.caller import calling
 from query_api.answers import JSON, known, read_from
 from query_api.errors import Problem
-from query_api.filters import Text
+from query_api.filters import ModelName
 from query_api.listing import model_of, named_object, objects_of, summary
 from query_api.lookup import Lookup, as_uuid
 from query_api.versions import MEANING, Looked, Which, circles_of, which
 from query_api.view.reading import View
 
-ModelAsked = Annotated[Text | None, Query(description=MEANING, examples=["circles:2"])]
+ModelAsked = Annotated[ModelName | None, Query(description=MEANING, examples=["circles:2"])]
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 

@@ -78,7 +78,10 @@ def routes(view: View, moment: Callable[..., Any]) -> APIRouter:
     async def latency(
         request: Request, asked: Annotated[OverTime, Query()], at: int | None = Depends(moment)
     ) -> Response:
-        """Percentiles of what the model took, and of the time from upload to detection, in milliseconds."""
+        """Percentiles of what the model took, and of the time from upload to detection, in milliseconds.
+
+        Of images whose served detection no replay made.
+        """
         return await rows(request, asked.over_time("statistics_latency"), at)
 
     @router.get("/statistics/radius")

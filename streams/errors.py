@@ -111,6 +111,7 @@ class MissingSetting(Exception):
     """A command needs a part of the system whose address it was not given."""
 
     def __init__(self, name: str, data_dir: Path) -> None:
+        self.name = name
         super().__init__(
             f"{name.upper()} is not set and no stack is running in {data_dir.absolute()}: "
             f"start one with `circles up`, or set {name.upper()}"

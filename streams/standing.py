@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from aiokafka.errors import KafkaError
 from confluent_kafka import KafkaException
 
-from streams import hygiene, lake, ledger, progress, watermarks
+from streams import hygiene, lake, ledger, progress, promotions, watermarks
 from streams.lag import Report, Stage, notes, oldest, sentence
 from streams.ledger import Offsets
+from streams.model import KServeModel
 from streams.progress import Position
 from streams.settings import Settings
 from streams.topics import DETECT_GROUP, TOPICS, UPLOADED, VIEW_GROUP
+from streams.version import Version
 
 WAIT_S = 3.0
-"""For an answer of Kafka's."""
+"""For an answer of Kafka's, or the model server's."""
 
 
 def look(settings: Settings) -> tuple[Report, list[str]]:
@@ -32,19 +35,23 @@ def look(settings: Settings) -> tuple[Report, list[str]]:
         # The view after the log: it then has the outcomes of all that was committed before.
         seen = progress.look(kafka, WAIT_S)
         members = progress.members(settings, [DETECT_GROUP, VIEW_GROUP], WAIT_S)
-        folded, watermarks, last_commit, dead_letters = _view(settings)
+        view = _view(settings)
         uploads = progress.positions(seen, [UPLOADED.name], seen.detected)
-        everything = progress.positions(seen, [topic.name for topic in TOPICS], folded)
+        everything = progress.positions(seen, [topic.name for topic in TOPICS], view.folded)
         uploads, everything = (progress.dated(kafka, p, WAIT_S) for p in (uploads, everything))
         report = Report(
             datetime.now(UTC),
             Stage("detect", "image", DETECT_GROUP, members[DETECT_GROUP], uploads),
             Stage("materialize", "message", VIEW_GROUP, members[VIEW_GROUP], everything),
-            watermarks,
-            last_commit,
+            view.watermarks,
+            view.last_commit,
         )
-        said = [sentence(report), *notes(report), *hygiene.check(settings)]
-        return report, said + [_open(dead_letters)] * bool(dead_letters)
+        return report, [
+            sentence(report),
+            *notes(report),
+            *hygiene.check(settings),
+            *_unmended(settings, view),
+        ]
     except (KafkaException, KafkaError, TimeoutError) as error:
         reason = error.args[0].str() if isinstance(error, KafkaException) else type(error).__name__
         raise ValueError(f"no answer of Kafka's at {settings.kafka_bootstrap_servers}: {reason}") from error
@@ -55,23 +62,45 @@ def look(settings: Settings) -> tuple[Report, list[str]]:
         kafka.close()
 
 
-def _open(dead_letters: int) -> str:
-    are = "1 dead letter is" if dead_letters == 1 else f"{dead_letters:,} dead letters are"
-    return f"{are} open: `circles dead-letters list` says why, `retry` sends what is mended again"
+class _View(NamedTuple):
+    """What is asked of the view. current: the version that was promoted last."""
+
+    folded: Offsets
+    watermarks: dict[int, int]
+    last_commit: datetime | None
+    dead_letters: int
+    current: Version | None
 
 
-def _view(settings: Settings) -> tuple[Offsets, dict[int, int], datetime | None, int]:
-    """The view's offsets, watermarks, time of its last commit and open dead letters; none without a view."""
+def _unmended(settings: Settings, view: _View) -> Iterator[str]:
+    """Dead letters that are open, and a model server that has not what images wait for."""
+    if view.dead_letters:
+        are = "1 dead letter is" if view.dead_letters == 1 else f"{view.dead_letters:,} dead letters are"
+        yield f"{are} open: `circles dead-letters list` says why, `retry` sends again what is mended"
+    if settings.mode == "real" and settings.model_server_url:
+        version = view.current or Version(settings.model_name, settings.model_version)
+        if not asyncio.run(_is_served(settings, version)):
+            where = settings.model_server_url
+            yield f"the model server at {where} has no {version}, or does not answer: images wait for it"
+
+
+async def _is_served(settings: Settings, version: Version) -> bool:
+    asked = {"model_name": version.name, "model_version": version.version, "model_service_timeout": WAIT_S}
+    async with KServeModel(settings.model_copy(update=asked)) as model:
+        return await model.ready()
+
+
+def _view(settings: Settings) -> _View:
     with lake.catalog(settings) as catalog:
         generation = ledger.live(catalog)
         if generation is None:
-            return {}, {}, None, 0
+            return _View({}, {}, None, 0, None)
         kept = ledger.Ledger(catalog, generation)
         with lake.connect(settings, read_only=True, generation=generation) as view:
             folded = kept.stored()
-            found = watermarks.current(view, kept)
+            found, version = watermarks.current(view, kept), promotions.newest(view)
             ((dead_letters,),) = view.execute(lake.STATEMENTS["open_dead_letters"]).fetchall()
-        return folded, found, kept.last_commit(), dead_letters
+        return _View(folded, found, kept.last_commit(), dead_letters, version)
 
 
 def facts(report: Report, stage: Stage, positions: Sequence[Position]) -> dict[str, Any]:

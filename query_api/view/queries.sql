@@ -30,13 +30,14 @@ SELECT * {in_utc} FROM (SELECT {groups} count(*) AS images, count(detected_at) A
 FROM images WHERE {conditions} GROUP BY ALL) ORDER BY ALL;
 
 -- name: statistics_latency
+-- Not of replays: they come when they are asked for, and give way to live images.
 SELECT * {in_utc} FROM (SELECT {groups} count(*) AS images, quantile_cont(latency_ms, 0.5) AS model_ms_p50,
        quantile_cont(latency_ms, 0.9) AS model_ms_p90, quantile_cont(latency_ms, 0.99) AS model_ms_p99,
        quantile_cont(waited_ms, 0.5) AS upload_to_detected_ms_p50,
        quantile_cont(waited_ms, 0.9) AS upload_to_detected_ms_p90,
        quantile_cont(waited_ms, 0.99) AS upload_to_detected_ms_p99
 FROM (SELECT *, epoch_ms(detected_at) - epoch_ms(uploaded_at) AS waited_ms FROM images
-      WHERE {conditions} AND detected_at IS NOT NULL)
+      WHERE {conditions} AND detected_at IS NOT NULL AND NOT of_replay)
 GROUP BY ALL) ORDER BY ALL;
 
 -- name: statistics_histogram

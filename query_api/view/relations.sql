@@ -13,7 +13,7 @@ within AS MATERIALIZED (SELECT min(image_id) AS low, max(image_id) AS high FROM 
 promoted AS (SELECT model_name, model_version, max(log_offset) AS place FROM lake.promotions GROUP BY ALL),
 detected AS (
     SELECT image_id, max_by({'name': model_name, 'version': model_version, 'circles': circle_count,
-                             'latency': latency_ms, 'at': detected_at},
+                             'latency': latency_ms, 'at': detected_at, 'replay': replay_id IS NOT NULL},
                             (coalesce(place, -1), detected_at, model_name, model_version)) AS d
     FROM lake.detections LEFT JOIN promoted USING (model_name, model_version)
     WHERE image_id BETWEEN (SELECT low FROM within) AND (SELECT high FROM within)
@@ -29,8 +29,8 @@ failed AS (
 images AS MATERIALIZED (
     SELECT candidate.image_id, project_id, source_id, uri, sha256, content_type, width, height, size_bytes,
            captured_at, uploaded_at, attributes, d.name AS model_name, d.version AS model_version,
-           d.circles AS circle_count, d.latency AS latency_ms, d.at AS detected_at, f.id AS dead_letter_id,
-           f.stage AS stage, f.error AS error, f.reason AS reason, f.at AS failed_at
+           d.circles AS circle_count, d.latency AS latency_ms, d.at AS detected_at, d.replay AS of_replay,
+           f.id AS dead_letter_id, f.stage AS stage, f.error AS error, f.reason AS reason, f.at AS failed_at
     FROM candidate LEFT JOIN detected USING (image_id) LEFT JOIN failed USING (image_id)),
 circles AS (
     SELECT o.image_id, object_id, o.model_name, o.model_version, x, y, radius, score, x_min, y_min, x_max, y_max,

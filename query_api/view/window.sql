@@ -94,7 +94,8 @@ FROM added WHERE circles.image_id = added.image_id;
 
 -- name: set_detections
 UPDATE images SET model_name = added.model_name, model_version = added.model_version,
-    circle_count = added.circle_count, latency_ms = added.latency_ms, detected_at = added.detected_at
+    circle_count = added.circle_count, latency_ms = added.latency_ms, detected_at = added.detected_at,
+    of_replay = added.replay_id IS NOT NULL
 FROM added WHERE images.image_id = added.image_id;
 
 -- name: add_circles

@@ -122,6 +122,24 @@ def test_a_worker_killed_at_once_comes_back_and_goes_on(stack: Stack, api: httpx
     wait_until(lambda: stack.inspected("worker")["State"]["Health"]["Status"] == "healthy", SLOW_S)
 
 
+def test_another_version_looks_again_and_is_promoted(stack: Stack, api: httpx.Client) -> None:
+    image = detected(api, upload(api, png(render(3).image)).headers["location"])
+    version = f"{image['detection']['model_name']}:{image['detection']['model_version']}+min_score=0.9"
+    started = api.post("/replays", json={"model": version})
+    assert started.status_code == 201, started.text
+    place = started.headers["location"]
+    wait_until(lambda: api.get(place).json()["state"] == "finished", SLOW_S)
+    both = {"a": "circles:2", "b": version}
+    compared = api.get("/comparisons", params=both)
+    assert (compared.status_code, compared.json()["counts"]["gained"]) == (200, 0), compared.text
+    promoted = api.post("/promotions", json={"model": version})
+    assert promoted.status_code == 201, promoted.text
+    now = api.get(f"/images/{image['image_id']}", params={"after": promoted.headers["circles-position"]})
+    assert now.json()["detection"]["model_version"] == "2+min_score=0.9"
+    assert f"{version} is the current one" in stack.compose("exec", "api", "circles", "promotions")
+    assert "is the current one" in stack.compose("exec", "api", "circles", "promote", "--back")
+
+
 def test_three_workers_share_the_partitions(stack: Stack, api: httpx.Client) -> None:
     def shares() -> list[int]:
         """Partitions of each member. A line is group, member, host, client, number of partitions."""

@@ -14,7 +14,8 @@ from query_api import patterns
 from query_api.access.caller import project_name
 from query_api.columns import CIRCLE_FIELDS
 from query_api.comparing.route import Version
-from query_api.filters import Attributes, Box, Circles, Moment, Text
+from query_api.filters import Attributes, Box, Circles, ModelName, Moment, Text
+from query_api.versions import which
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
@@ -94,3 +95,17 @@ def test_fields_that_fit_are_those_that_there_are() -> None:
         assert re.fullmatch(pattern, fits)
     for other in ("radii", "radius,", ",", "radius score"):
         assert not re.fullmatch(pattern, other)
+
+
+@given(st.from_regex(patterns.ASKED, fullmatch=True))
+def test_a_model_that_fits_is_taken(text: str) -> None:
+    assume(len(text) <= 200 and "+" not in text)  # what is behind a plus is said better by its reader
+    TypeAdapter(ModelName).validate_python(text)
+    assert which(text)
+
+
+@pytest.mark.parametrize("text", ["", ":", ":2", "circles:", "a:b:c"])
+def test_a_model_that_does_not_fit_is_refused(text: str) -> None:
+    assert not re.fullmatch(patterns.ASKED, text)
+    with pytest.raises(ValueError, match="model is current, all, NAME or NAME:VERSION"):
+        which(text)

@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -23,9 +24,9 @@ from streams import lake
 from streams.circles import object_ids
 from streams.records import CirclesDetected, ImageFailed, ImageUploaded, Record
 from streams.settings import Settings
-from tests.examples import MOMENT, circles, detected, failed, uploaded
+from tests.examples import MOMENT, circles, detected, failed, promoted, uploaded
 from tests.lakes import fresh
-from tests.query_api.view.windows import loaded, over
+from tests.query_api.view.windows import follow, following, loaded, over
 from tests.streams.small_view import put
 
 HOUR = timedelta(hours=1)
@@ -139,6 +140,27 @@ def test_latencies_are_those_of_the_detected(view: View) -> None:
     for percent in (50, 90, 99):
         expected = float(np.percentile(waited, percent))
         assert row[f"upload_to_detected_ms_p{percent}"] == pytest.approx(expected, abs=1)
+
+
+def test_detections_of_replays_have_no_latency(postgres: str, tmp_path: Path) -> None:
+    """Loaded, followed, and in the lake."""
+    settings, images = fresh(postgres, tmp_path), [uuids.uuid7() for _ in range(6)]
+
+    def looked(image_id: UUID, replay_id: UUID | None, latency_ms: float) -> CirclesDetected:
+        more: dict[str, Any] = {"replay_id": replay_id, "latency_ms": latency_ms, "model_version": "2"}
+        return detected(image_id=image_id, circles=circles(0), **more)
+
+    with lake.connect(settings, read_only=False) as writer, following(settings) as commits:
+        first = [*(uploaded(image_id=i) for i in images), promoted(model_version="2")]
+        put(settings, writer, [*first, looked(images[0], None, 1), looked(images[1], UUID(int=7), 500)], 0)
+        window = loaded(settings)
+        put(settings, writer, [looked(images[2], None, 3), looked(images[3], UUID(int=7), 500)], 100)
+        follow(commits, window)
+    for view in (over(settings, window), View(settings)):
+        (row,) = answer(view, OverTime().over_time("statistics_latency"))
+        assert (row["images"], row["model_ms_p50"]) == (2, 2)
+        (row,) = answer(view, OverTime().over_time("statistics_images"))
+        assert (row["images"], row["detected"]) == (6, 4)
 
 
 def test_as_of_a_snapshot_it_says_what_was_there_then(settings: Settings, view: View) -> None:
