@@ -33,7 +33,9 @@ def create(
     from query_api.access import keys
     from streams import lake
 
-    if all_projects == (project is not None):
+    if all_projects and project is not None:
+        raise ValueError("a key is for one project, or for all: --project or --all-projects, not both")
+    if not all_projects and project is None:
         raise ValueError("say whose rows the key is for: --project NAME, or --all-projects")
     with lake.catalog(Settings.load()) as catalog:
         made = keys.create(catalog, name, right, project, _moment(expires) if expires else None)

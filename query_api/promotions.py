@@ -59,7 +59,10 @@ def routes(settings: Settings, view: LiveView, comparisons: Comparisons, seal: S
         made = await answered(view.ask(promotions.history))
         now = await answered(view.ask(promotions.current))
         rows = [
-            {**each._asdict(), "version": str(each.version), "previous": str(each.previous)} for each in made
+            each._asdict()
+            | {"version": str(each.version), "previous": str(each.previous)}
+            | {"evidence": orjson.loads(each.evidence)}
+            for each in made
         ]
         return json({"current": now and str(now), "promotions": rows, "count": len(rows)})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from query_api.schemas import Answer
@@ -65,11 +65,14 @@ class Replays(Answer):
 
 
 class Promotion(Answer):
+    """`evidence`: how many `images` there were, how many it had `detected`, and what was `required`, with by what
+    figure it was met."""
+
     promotion_id: UUID
     version: str
     previous: str
     back: bool
-    evidence: str
+    evidence: dict[str, Any]
     promoted_by: str
     promoted_at: datetime
 

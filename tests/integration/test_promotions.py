@@ -195,8 +195,10 @@ def test_a_version_is_promoted_only_if_it_meets_what_is_required(fresh: Fresh) -
             asked = {"model": "circles:2", "require": list(required)}
             answer = httpx.post(f"{settings.api_url}/promotions", json=asked, timeout=120)
             assert (answer.status_code, answer.json()["previous"]) == (201, "circles:1")
+            told = httpx.get(f"{settings.api_url}/promotions", timeout=60).json()["promotions"][0]["evidence"]
             with lake.connect(settings, read_only=True) as view:
                 by_http, _, by_command = promotions.history(view)
+    assert told == json.loads(by_http.evidence)
     for made in (by_http, by_command):
         evidence = json.loads(made.evidence)
         assert (evidence["images"], evidence["detected"]) == (5, 5)
