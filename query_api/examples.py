@@ -54,7 +54,10 @@ _missed = {
 }  # fmt: skip
 _promotion = {
     "promotion_id": REPLAY_ID, "version": "circles:2", "previous": "circles:1", "back": False,
-    "evidence": {"images": 812, "detected": 812, "required": {"f1@.5 >= .95": "0.972 (0.961 to 0.981) on 100 images"}},
+    "evidence": {
+        "images": 812, "detected": 812,
+        "required": {"f1@.5 >= .95": "0.972 (0.961 to 0.981) on 100 images"},
+    },
     "promoted_by": "anna", "promoted_at": DETECTED_AT,
 }  # fmt: skip
 

@@ -65,8 +65,8 @@ class Replays(Answer):
 
 
 class Promotion(Answer):
-    """`evidence`: how many `images` there were, how many it had `detected`, and what was `required`, with by what
-    figure it was met."""
+    """`evidence`: how many `images` there were, how many it had `detected`, and each thing that was `required`
+    with the figure that met it."""
 
     promotion_id: UUID
     version: str
