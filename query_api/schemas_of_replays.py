@@ -65,7 +65,7 @@ class Replays(Answer):
 
 
 class Promotion(Answer):
-    """`evidence`: how many `images` there were, how many it had `detected`, and each thing that was `required`
+    """`evidence`: how many `images` there were and how many it had `detected`, and what was `required`, each
     with the figure that met it."""
 
     promotion_id: UUID
