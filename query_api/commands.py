@@ -6,7 +6,6 @@ from collections.abc import Awaitable
 from typing import Annotated, Any, TypeVar
 
 import duckdb
-import orjson
 import psycopg
 from confluent_kafka import KafkaException
 from fastapi import Request
@@ -43,9 +42,9 @@ async def read_as(model: type[Body], request: Request, pace: Pace) -> Body:
 
 
 def checked(model: type[Body], body: Any) -> Body:
-    """A JSON body, whose values have the types that JSON has. Raises Problem 422."""
+    """A JSON body. Raises Problem 422."""
     try:
-        return model.model_validate_json(orjson.dumps(body), strict=True)
+        return model.model_validate(body)
     except ValidationError as error:
         raise Problem(422, "; ".join(said(each, each["loc"]) for each in error.errors())) from error
 

@@ -54,16 +54,18 @@ class Asked(BaseModel):
     source: Text | None = Field(None, description="of this camera or service")
     project: Text | None = Field(None, description="of this project")
     images: list[UUID] | None = Field(None, min_length=1, max_length=MOST_IMAGES, description="only these")
-    sample: int | None = Field(None, ge=1, le=2**53, description="so many of them, drawn at random")
+    sample: int | None = Field(
+        None, strict=True, ge=1, le=2**53, description="so many of them, drawn at random"
+    )
     share: float | None = Field(
-        None, gt=0, le=1, description="only so large a part of them, the same ones each time"
+        None, strict=True, gt=0, le=1, description="only so large a part of them, the same ones each time"
     )
     follow: bool = Field(
         False, strict=True, description="go on with what is uploaded from now on, until it is cancelled"
     )
     only_with_ground_truth: bool = Field(False, strict=True, description="only those that are annotated")
     calls_at_once: int = Field(
-        CALLS_AT_ONCE, ge=1, le=256, description="model calls under way in each process"
+        CALLS_AT_ONCE, strict=True, ge=1, le=256, description="model calls under way in each process"
     )
 
 
