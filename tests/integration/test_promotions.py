@@ -215,6 +215,8 @@ def test_a_version_is_promoted_only_if_it_meets_what_is_required(fresh: Fresh) -
         ("/replays", {"model": "circles:2", "all": True}, 422, "all: "),
         ("/replays", {"model": "circles:2"}, 409, "MODE is dummy"),
         ("/replays", [], 422, "send a JSON object"),
+        ("/replays", {"model": "circles:2", "sample": True}, 422, "sample: Input should be a valid integer"),
+        ("/replays", {"model": "circles:2", "share": "0.5"}, 422, "share: Input should be a valid number"),
         ("/replays/nothing/pause", {}, 404, "no replay nothing"),
         ("/replays/01939f3e-8a00-7c3f-9d52-6f1c0e8a4b21/resume", {}, 404, "no replay 01939f3e"),
         ("/promotions", {}, 422, "model: Field required"),
