@@ -34,7 +34,7 @@ def create(
     from streams import lake
 
     if all_projects and project is not None:
-        raise ValueError("a key is for one project, or for all: --project or --all-projects, not both")
+        raise ValueError("a key is for one project or for all: say --project NAME, or --all-projects")
     if not all_projects and project is None:
         raise ValueError("say whose rows the key is for: --project NAME, or --all-projects")
     with lake.catalog(Settings.load()) as catalog:

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 import orjson
@@ -42,6 +42,17 @@ Moment = Annotated[datetime, BeforeValidator(no_number), AfterValidator(in_utc)]
 Text = Annotated[str, Field(max_length=1_000)]
 
 
+def a_number(given: object) -> object:
+    """Raises ValueError: of JSON neither a text nor true is one, and 2.0 is as good as 2."""
+    if isinstance(given, bool | str):
+        raise ValueError("is a number")  # noqa: TRY004 which pydantic would not take
+    return given
+
+
+Kind = TypeVar("Kind", int, float)
+Number = Annotated[Kind, BeforeValidator(a_number)]
+
+
 class Asked(BaseModel):
     """What is to be replayed: images that meet all that is said."""
 
@@ -54,18 +65,16 @@ class Asked(BaseModel):
     source: Text | None = Field(None, description="of this camera or service")
     project: Text | None = Field(None, description="of this project")
     images: list[UUID] | None = Field(None, min_length=1, max_length=MOST_IMAGES, description="only these")
-    sample: int | None = Field(
-        None, strict=True, ge=1, le=2**53, description="so many of them, drawn at random"
-    )
-    share: float | None = Field(
-        None, strict=True, gt=0, le=1, description="only so large a part of them, the same ones each time"
+    sample: Number[int] | None = Field(None, ge=1, le=2**53, description="so many of them, drawn at random")
+    share: Number[float] | None = Field(
+        None, gt=0, le=1, description="only so large a part of them, the same ones each time"
     )
     follow: bool = Field(
         False, strict=True, description="go on with what is uploaded from now on, until it is cancelled"
     )
     only_with_ground_truth: bool = Field(False, strict=True, description="only those that are annotated")
-    calls_at_once: int = Field(
-        CALLS_AT_ONCE, strict=True, ge=1, le=256, description="model calls under way in each process"
+    calls_at_once: Number[int] = Field(
+        CALLS_AT_ONCE, ge=1, le=256, description="model calls under way in each process"
     )
 
 

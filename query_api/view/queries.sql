@@ -2,7 +2,7 @@
 -- `$name` is a parameter. Those over `lake` at the end read its tables themselves.
 
 -- name: images
-SELECT *, CASE WHEN detected_at IS NOT NULL THEN 'detected' WHEN dead_letter_id IS NOT NULL THEN 'failed'
+SELECT * EXCLUDE (of_replay), CASE WHEN detected_at IS NOT NULL THEN 'detected' WHEN dead_letter_id IS NOT NULL THEN 'failed'
                ELSE 'pending' END AS status
 FROM images WHERE {conditions} ORDER BY {order};
 

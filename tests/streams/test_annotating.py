@@ -47,7 +47,7 @@ def test_what_names_an_image_best_counts() -> None:
         (entry(), [], "images[0]: no image has nothing that names it"),
         (
             entry(file_name="a.png"), [match(0, A, 3), match(0, B, 3)],
-            f"images[0]: 2 images have file name a.png, among them {A}, {B}: say image_id, or --project",
+            f"images[0]: 2 images have file name a.png, among them {A}, {B}: say which by image_id",
         ),
         (entry(size=(64, 47)), [match(0)], f"images[0]: image {A} is 64 x 48 pixels, not 64 x 47"),
         (entry(size=(60, None)), [match(0)], f"images[0]: image {A} is 64 x 48 pixels, not 60 x None"),

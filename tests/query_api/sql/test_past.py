@@ -65,9 +65,9 @@ def moving(postgres: str, tmp_path: Path) -> Iterator[Moving]:
 def test_each_snapshot_has_its_rows_wherever_they_are_by_now(moving: Moving) -> None:
     for images in (24, 2, 20, 1, 24, 3, 24, 24, 2):
         moving.add(images)
-    for before_or_after in (["flush", "merge"], ["flush", "merge"], []):
+    for before_or_after, every in ((["flush", "merge"], 9), (["flush", "merge"], 3), ([], 1)):
         partly = 0
-        for at, expected in moving.seen.items():
+        for at, expected in list(moving.seen.items())[::every]:
             asked = request(moving.settings, "", at=at)
             partly += sum("_ducklake_internal_snapshot_id" in statement for statement, _ in asked.setup)
             with child.opened(asked) as connection:
