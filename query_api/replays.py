@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
@@ -49,8 +49,7 @@ def a_number(given: object) -> object:
     return given
 
 
-Kind = TypeVar("Kind", int, float)
-Number = Annotated[Kind, BeforeValidator(a_number)]
+A_NUMBER = BeforeValidator(a_number)
 
 
 class Asked(BaseModel):
@@ -65,15 +64,17 @@ class Asked(BaseModel):
     source: Text | None = Field(None, description="of this camera or service")
     project: Text | None = Field(None, description="of this project")
     images: list[UUID] | None = Field(None, min_length=1, max_length=MOST_IMAGES, description="only these")
-    sample: Number[int] | None = Field(None, ge=1, le=2**53, description="so many of them, drawn at random")
-    share: Number[float] | None = Field(
-        None, gt=0, le=1, description="only so large a part of them, the same ones each time"
+    sample: Annotated[int, Field(ge=1, le=2**53), A_NUMBER] | None = Field(
+        None, description="so many of them, drawn at random"
+    )
+    share: Annotated[float, Field(gt=0, le=1), A_NUMBER] | None = Field(
+        None, description="only so large a part of them, the same ones each time"
     )
     follow: bool = Field(
         False, strict=True, description="go on with what is uploaded from now on, until it is cancelled"
     )
     only_with_ground_truth: bool = Field(False, strict=True, description="only those that are annotated")
-    calls_at_once: Number[int] = Field(
+    calls_at_once: Annotated[int, A_NUMBER] = Field(
         CALLS_AT_ONCE, ge=1, le=256, description="model calls under way in each process"
     )
 
