@@ -26,16 +26,20 @@ def in_utc(moment: datetime) -> datetime:
         raise ValueError("is beyond the years 1 to 9999 in UTC") from error
 
 
-_PLUS = re.compile(r"(?<=[\d:.]) (?=\d\d:?\d\d$)", re.ASCII)
-"""Before the zone of a time: what a plus becomes that was not written as %2B."""
+_LOST_PLUS = re.compile(r"(\d\d:\d\d(?::\d\d(?:\.\d+)?)?) (?=\d\d:?\d\d$)", re.ASCII)
+
+
+def with_plus(text: str) -> str:
+    """A time of a URL with the plus before its zone, which became a blank if it was not written as %2B."""
+    return _LOST_PLUS.sub(r"\1+", text)
 
 
 def no_number(given: object) -> object:
-    """A time as it is written. Raises ValueError: 2026 would be taken for seconds since 1970."""
+    """Raises ValueError: 2026 would be taken for seconds since 1970."""
     try:
         float(str(given))
     except ValueError:
-        return _PLUS.sub("+", given) if isinstance(given, str) else given
+        return given
     raise ValueError("is a time like 2026-01-31T12:00:00Z or a day like 2026-01-31")
 
 
@@ -76,7 +80,13 @@ def _like(pattern: str) -> dict[str, Any]:
 
 
 A_MOMENT = {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]}
-Moment = Annotated[datetime, BeforeValidator(no_number), AfterValidator(in_utc), WithJsonSchema(A_MOMENT)]
+Moment = Annotated[
+    datetime,
+    BeforeValidator(lambda given: with_plus(given) if isinstance(given, str) else given),
+    BeforeValidator(no_number),
+    AfterValidator(in_utc),
+    WithJsonSchema(A_MOMENT),
+]
 Text = Annotated[
     str, Field(max_length=200, json_schema_extra=_like(patterns.NO_NUL)), AfterValidator(without_nul)
 ]

@@ -13,7 +13,7 @@ from query_api import patterns
 from query_api.access.caller import Caller, calling
 from query_api.access.seal import Seal
 from query_api.errors import Problem
-from query_api.filters import in_utc
+from query_api.filters import in_utc, with_plus
 from query_api.stopping import Stopping
 from query_api.view.reading import View
 from query_api.view.waiting import At, Position, Waiting
@@ -133,7 +133,7 @@ def moments(view: View, passed: Callable[..., Awaitable[None]]) -> Callable[...,
         if caller.project is None and (match := _SNAPSHOT.fullmatch(as_of)):
             return await view.snapshot(match[1], int(match[2]))
         try:
-            moment = in_utc(datetime.fromisoformat(as_of))
+            moment = in_utc(datetime.fromisoformat(with_plus(as_of)))
         except ValueError as error:
             raise Problem(
                 400,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -14,6 +13,7 @@ import orjson
 import uuid_utils.compat as uuids
 
 from streams import lake
+from streams.live_view import seen
 from streams.model import KServeModel
 from streams.produce import emit
 from streams.reevaluation import ModelPromoted
@@ -118,16 +118,11 @@ def promote(
         promoted_by=by,
         promoted_at=datetime.now(UTC),
     )
-    emit(settings, [promoted])
-    until = time.monotonic() + SEEN_S
-    while True:
-        generation = lake.live(settings)
-        with lake.connect(settings, read_only=True, generation=generation) as view:
-            if any(each.promotion_id == promoted.promotion_id for each in history(view)):
-                return Promoted(previous, covered, f"{generation}.{lake.snapshot(view)}")
-        if time.monotonic() > until:
-            raise ValueError("it is on the log, but not in the view yet: is the materializer running?")
-        time.sleep(0.1)
+    if not seen(settings, emit(settings, [promoted]), SEEN_S):
+        raise ValueError("it is on the log, but not in the view yet: is the materializer running?")
+    generation = lake.live(settings)
+    with lake.connect(settings, read_only=True, generation=generation) as view:
+        return Promoted(previous, covered, f"{generation}.{lake.snapshot(view)}")
 
 
 async def _check_served(settings: Settings, version: Version) -> None:

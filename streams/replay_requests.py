@@ -156,7 +156,7 @@ async def _check_model(settings: Settings, replay: ReplayRequested) -> None:
         if not await model.ready():
             raise ValueError(
                 f"the model server has no {replay.model_name}:{parted(replay.model_version)[0]}, or it is not"
-                f" ready: {settings.model_server_url}/v2/models/{replay.model_name}"
+                f" ready: {lake.without_password(settings.model_server_url)}/v2/models/{replay.model_name}"
             )
 
 

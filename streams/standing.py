@@ -80,7 +80,7 @@ def _unmended(settings: Settings, view: _View) -> Iterator[str]:
     if settings.mode == "real" and settings.model_server_url:
         version = view.current or Version(settings.model_name, settings.model_version)
         if not asyncio.run(_is_served(settings, version)):
-            where = settings.model_server_url
+            where = lake.without_password(settings.model_server_url)
             yield f"the model server at {where} has no {version}, or does not answer: images wait for it"
 
 

@@ -97,6 +97,20 @@ def test_fields_that_fit_are_those_that_there_are() -> None:
         assert not re.fullmatch(pattern, other)
 
 
+@pytest.mark.parametrize(
+    ("text", "minute"),
+    [
+        ("2026-01-31T12:00:00+02:00", 600), ("2026-01-31T12:00:00 02:00", 600),
+        ("2026-01-31T12:00 0200", 600),
+        ("2026-01-31T12:00:00.250 02:00", 600), ("2026-01-31T12:00:00-02:00", 840), ("2026-01-31 12:00", 720),
+        ("2026-01-31 12:00 02:00", 600), ("2026-01-31T12:00Z", 720), ("2026-01-31", 0),
+    ],
+)  # fmt: skip
+def test_a_plus_that_became_a_blank_is_a_plus_again_and_another_blank_stays(text: str, minute: int) -> None:
+    found = TypeAdapter(Moment).validate_python(text)
+    assert (found.day, found.hour * 60 + found.minute) == (31, minute)
+
+
 @given(st.from_regex(patterns.ASKED, fullmatch=True))
 def test_a_model_that_fits_is_taken(text: str) -> None:
     assume(len(text) <= 200 and "+" not in text)  # what is behind a plus is said better by its reader
