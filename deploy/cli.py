@@ -22,7 +22,7 @@ from deploy.maintain import maintain
 from deploy.rebuild import rebuild, views
 from deploy.scrub import scrub
 from deploy.status import status
-from deploy.terminal import console, failure
+from deploy.terminal import console, failure, say_left
 from streams.settings import Settings
 
 # Each command imports what it needs when it runs: `circles --help` answers at once.
@@ -95,9 +95,8 @@ def send(
         httpx.get(f"{settings.api_url}/health", timeout=10)
     except httpx.TransportError as error:
         raise ValueError(f"no API answers at {settings.api_url}: {error}") from error
-    files = find_files(paths)
-    if not files:
-        raise FileNotFoundError("no .jpg, .jpeg, .png or .webp file in there")
+    files, others = find_files(paths)
+    say_left(others)
     raise typer.Exit(asyncio.run(_send(files, settings, source, at_once)))
 
 

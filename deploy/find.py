@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from deploy.terminal import console, failure
+from deploy.terminal import console, failure, say_left
 
 if TYPE_CHECKING:
     from detector.circles import Circles
@@ -46,9 +46,8 @@ def find(
         raise typer.BadParameter(str(error), param_hint="--model") from None
     if max_radius is not None and max_radius < min_radius:
         raise typer.BadParameter(f"{max_radius:g} is below --min-radius", param_hint="--max-radius")
-    files = find_files(paths)
-    if not files:
-        raise FileNotFoundError("no .jpg, .jpeg, .png or .webp file in there")
+    files, others = find_files(paths)
+    say_left(others)
     asked: dict[str, Any] = {"min_score": min_score, "min_radius": min_radius}
     if max_radius is not None:
         asked["max_radius"] = max_radius
@@ -68,7 +67,7 @@ def find(
             table.add_row(str(file), str(len(circles)), *summary(circles))
         if pictures:
             draw(image, circles, pictures / f"{number:03d}-{file.stem}.png", chosen)
-    if not as_json:
+    if table.row_count:
         console.print(table)
     raise typer.Exit(1 if refused else 0)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -15,6 +16,14 @@ if TYPE_CHECKING:
 _WIDTH = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 240
 console = Console(width=_WIDTH, markup=False, emoji=False, highlight=False)
 failure = Console(stderr=True, style="red", markup=False, emoji=False, highlight=False)
+
+
+def say_left(others: Counter[str]) -> None:
+    """Say which files of folders are none of the images that are asked for, by how their names end."""
+    if others:
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in others.most_common(5))
+        more = ", ..." if len(others) > 5 else ""
+        print(f"left where they are, as no .jpg, .jpeg, .png or .webp: {kinds}{more}", file=sys.stderr)
 
 
 def progress() -> Progress:

@@ -40,6 +40,7 @@ from query_api.access.seal import Seal
 from query_api.answers import READ_FROM
 from query_api.comparing import route as comparing
 from query_api.comparing.asking import Comparisons
+from query_api.head import Head
 from query_api.lookup import Lookup
 from query_api.moments import HEADER, afters, moments
 from query_api.observe import Observe, access_log
@@ -133,6 +134,7 @@ def create_app(settings: Settings) -> FastAPI:
             allow_headers=["Authorization", "X-API-Key", "Last-Event-ID"],
             expose_headers=[HEADER, *READ_FROM, "Location", "Retry-After", "X-Request-ID"],
         )
+    app.add_middleware(Head)
     app.add_middleware(Observe, metrics=measured, write=access_log(settings))  # around all others
     page = files("query_api").joinpath("web/index.html").read_bytes()
 

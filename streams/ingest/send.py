@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import glob
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,12 +33,14 @@ class Busy(Exception):
     """The API cannot take the upload now; it may be sent again."""
 
 
-def find_files(patterns: Iterable[str]) -> list[Path]:
+def find_files(patterns: Iterable[str]) -> tuple[list[Path], Counter[str]]:
     """The files that paths, folders (searched through) and globs name, each once, in order.
 
-    Raises FileNotFoundError naming a pattern that matches nothing.
+    And by how their names end how many others the folders have, which are left where they are. Raises
+    FileNotFoundError naming a pattern that matches nothing, or where there is no file at all.
     """
     found: dict[Path, None] = {}
+    others: dict[Path, None] = {}
     for pattern in patterns:
         matches = (
             [Path(pattern)] if Path(pattern).exists() else list(map(Path, glob.glob(pattern, recursive=True)))
@@ -45,9 +48,13 @@ def find_files(patterns: Iterable[str]) -> list[Path]:
         if not matches:
             raise FileNotFoundError(f"{pattern}: no such file or folder, and no file matches it as a pattern")
         for match in sorted(matches):
-            inside = sorted(p for p in match.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-            found |= dict.fromkeys(inside if match.is_dir() else [match])
-    return list(found)
+            inside = sorted(p for p in match.rglob("*") if p.is_file()) if match.is_dir() else []
+            images = [p for p in inside if p.suffix.lower() in SUFFIXES] if match.is_dir() else [match]
+            found |= dict.fromkeys(images)
+            others |= dict.fromkeys(inside)
+    if not found:
+        raise FileNotFoundError("no .jpg, .jpeg, .png or .webp file in there")
+    return list(found), Counter(p.suffix.lower() or p.name for p in others.keys() - found.keys())
 
 
 async def send(

@@ -35,15 +35,16 @@ def sent(paths: list[Path], answer: Callable[[httpx.Request], Any], **more: Any)
 
 def test_folders_are_searched_through_and_patterns_matched_each_file_once(tmp_path: Path) -> None:
     make(tmp_path, "b.png", "a.JPG", "note.txt", "deep/er/c.webp", "deep/d.jpeg")
-    found = find_files([str(tmp_path), str(tmp_path / "*.png"), str(tmp_path / "deep/**/*.webp")])
+    found, others = find_files([str(tmp_path), str(tmp_path / "*.png"), str(tmp_path / "deep/**/*.webp")])
     assert [str(path.relative_to(tmp_path)) for path in found] == [
         "a.JPG", "b.png", "deep/d.jpeg", "deep/er/c.webp",
     ]  # fmt: skip
+    assert others == {".txt": 1}
 
 
 def test_a_file_named_outright_is_sent_whatever_its_name(tmp_path: Path) -> None:
     (path,) = make(tmp_path, "photo[1].bin")
-    assert find_files([str(path)]) == [path]
+    assert find_files([str(path), str(tmp_path)]) == ([path], {})
 
 
 def test_a_name_that_matches_nothing_is_told(tmp_path: Path) -> None:
