@@ -27,7 +27,7 @@ from streams.store import Store
 from streams.together import Together
 from streams.topics import DETECTED, REPLAYS, UPLOADED, replay_group
 
-READ_AHEAD = 4
+READ_AHEAD = 8
 """Images read from the store beyond those that the model is asked about: the next request's."""
 log = logging.getLogger("streams.replay")
 
@@ -44,7 +44,7 @@ class Parts:
 
     async def send(self, topic: str, record: Record, *more: tuple[str, bytes]) -> None:
         """Return once all in-sync replicas have it. more: headers. Raises KafkaError, RegistryUnavailable."""
-        value = await asyncio.to_thread(self.codec.encode, record)
+        value = self.codec.encode(record)
         headers = [*cloud_event_headers(record), *more]
         await self.producer.send_and_wait(topic, value, key_of(record), headers=headers)
 

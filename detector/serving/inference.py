@@ -44,14 +44,19 @@ class Asked(NamedTuple):
     respond: Callable[[Found], Answer]
 
 
-def begin(model: Model, read: Callable[[], Asked]) -> Answer | Asked:
-    """Read a request, and answer it where it is one piece of work. Raises what `read` does, InvalidImage.
+def is_many(model: Model, asked: Asked) -> bool:
+    """Whether a request is many pieces of work: a model in a process of its own has all images at once."""
+    return len(asked.sources) > 1 and not model.may_crash
 
-    One with several images is many, but for a model in a process of its own, which has them all at once.
-    """
+
+def begin(model: Model, read: Callable[[], Asked]) -> Answer | Asked:
+    """Read a request, and answer it where it is one piece of work. Raises what `read` does, InvalidImage."""
     asked = read()
-    if len(asked.sources) > 1 and not model.may_crash:
-        return asked
+    return asked if is_many(model, asked) else answered(model, asked)
+
+
+def answered(model: Model, asked: Asked) -> Answer:
+    """The answer to a request as one piece of work. Raises InvalidImage."""
     return asked.respond(together([infer(model, asked, n) for n in range(len(asked.sources))]))
 
 

@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from detector import models
 from detector.errors import Overloaded
 from detector.models import Model
-from detector.serving.inference import Answer, Asked, Found, begin, infer, together
+from detector.serving.inference import Answer, Asked, Found, answered, begin, infer, is_many, together
 from detector.serving.limits import Limits
 from detector.serving.metrics import Metrics
 from detector.serving.queue import Queue
@@ -63,27 +63,50 @@ class Service:
         A caller that gave up while waiting has likely sent its image again: without asking, an
         overloaded server would spend itself on answers nobody reads.
         """
-        began = time.perf_counter()
-        async with self._turn(model, urgency):
-            waited = time.perf_counter() - began
+        work: Callable[[], Answer | Asked] = partial(begin, model, read)
+        if urgency > USUAL:  # in no hurry: read by another thread, so that no core waits for it
+            asked = await asyncio.to_thread(read)
+            if is_many(model, asked):
+                return await self._one_by_one(model, asked, gone, urgency)
+            work = partial(answered, model, asked)
+        async with self._turn(model, urgency) as waited:
             if urgency <= USUAL:
                 self.metrics.queued(waited)
             if waited > ASK_AFTER_S and await gone():
                 raise ClientDisconnect
-            begun = await self.workers.run(model, partial(begin, model, read))
-        answer = await self._one_by_one(model, begun, urgency) if isinstance(begun, Asked) else begun
-        self.metrics.answered(model, answer)
-        return answer
+            begun = await self.workers.run(model, work)
+        if isinstance(begun, Asked):
+            return await self._one_by_one(model, begun, gone, urgency)
+        self.metrics.answered(model, begun)
+        return begun
 
-    async def _one_by_one(self, model: Model, asked: Asked, urgency: int) -> Answer:
-        """Each image has a turn of its own: they take the cores that are free, and others come between."""
+    async def _one_by_one(
+        self, model: Model, asked: Asked, gone: Callable[[], Awaitable[bool]], urgency: int
+    ) -> Answer:
+        """The images take the cores that are free, and others come between them.
+
+        Who has a core keeps it for the next image while nobody else wants it: to give it back and have it
+        again takes a twentieth of an image.
+        """
         found: dict[int, Found] = {}
         left = iter(range(len(asked.sources)))
 
         async def some() -> None:
+            task = asyncio.current_task()
+            assert task
+
+            def work(number: int) -> None:
+                found[number] = infer(model, asked, number)
+                while not (task.cancelling() or self.workers.turns.is_wanted(urgency)):
+                    if (more := next(left, None)) is None:
+                        return
+                    found[more] = infer(model, asked, more)
+
             for number in left:
-                async with self._turn(model, urgency):
-                    found[number] = await self.workers.run(model, partial(infer, model, asked, number))
+                async with self._turn(model, urgency) as waited:
+                    await self.workers.run(model, partial(work, number))
+                if waited > ASK_AFTER_S and await gone():  # asked when the core is another's already
+                    raise ClientDisconnect
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -92,17 +115,21 @@ class Service:
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
         whole = together([found[number] for number in sorted(found)])
-        return await asyncio.to_thread(asked.respond, whole)
+        answer = await asyncio.to_thread(asked.respond, whole)
+        self.metrics.answered(model, answer)
+        return answer
 
     @asynccontextmanager
-    async def _turn(self, model: Model, urgency: int) -> AsyncIterator[None]:
+    async def _turn(self, model: Model, urgency: int) -> AsyncIterator[float]:
+        """A turn while the block runs; how many seconds it was waited for. Raises Overloaded."""
+        began = time.perf_counter()
         async with AsyncExitStack() as turn:
             try:
                 async with asyncio.timeout(self.limits.background_wait_s if urgency > USUAL else None):
                     await turn.enter_async_context(self.workers.turn(model, urgency))
             except TimeoutError:
                 raise Overloaded("more urgent requests take all turns; try again") from None
-            yield
+            yield time.perf_counter() - began
 
     async def warm_up(self) -> None:
         """Let models compile or load what they do at their first image, before the server is ready."""

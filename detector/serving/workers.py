@@ -34,7 +34,7 @@ class Turns:
     """So many at once. Of those who wait the most urgent one is next, of equal ones the first.
 
     While others are there or were just now, those in the background leave one turn free for who comes next,
-    and pause between two of theirs. Not for threads.
+    and pause between two of theirs. Not for threads, but for `is_wanted`.
     """
 
     def __init__(self, count: int) -> None:
@@ -67,12 +67,20 @@ class Turns:
                 loop.call_later(min(REST * (now - began), MOST_REST_S), self._rested)
             self._give()
 
+    def is_wanted(self, urgency: int) -> bool:
+        """Whether who has a turn of this urgency should leave it before the next piece of their work."""
+        first = self._waiting[:1]
+        return self._others_expected() if urgency > USUAL else bool(first and first[0][0] <= urgency)
+
+    def _others_expected(self) -> bool:
+        return self._others > 0 or time.monotonic() < self._last_other + OTHERS_S
+
     def _rested(self) -> None:
         self._resting -= 1
         self._give()
 
     def _give(self) -> None:
-        others = self._others > 0 or time.monotonic() < self._last_other + OTHERS_S
+        others = self._others_expected()
         while self._waiting:
             urgency, _, first = self._waiting[0]
             if not first.done():  # else it has given up
@@ -89,7 +97,7 @@ class Workers:
     def __init__(self, limits: Limits) -> None:
         self._threads = [ThreadPoolExecutor(1, f"model {n}") for n in range(limits.workers)]
         self._idle = list(self._threads)
-        self._turns = Turns(limits.workers)
+        self.turns = Turns(limits.workers)
         self._apart = Apart(limits.crash_timeout_s)
         self._one_apart = Turns(1)
         self.busy = 0
@@ -103,7 +111,7 @@ class Workers:
         async with AsyncExitStack() as held:
             if model.may_crash:
                 await held.enter_async_context(self._one_apart.turn(urgency))
-            await held.enter_async_context(self._turns.turn(urgency))
+            await held.enter_async_context(self.turns.turn(urgency))
             self.busy += 1
             try:
                 yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import httpx
 import numpy as np
@@ -60,6 +61,59 @@ def test_one_that_is_more_urgent_comes_between_them(model: Held) -> None:
 
     asyncio.run(run())
     assert model.seen == [1, 9, 2, 3]
+
+
+def test_who_has_a_core_keeps_it_for_the_next_image_while_nobody_more_urgent_wants_it(model: Held) -> None:
+    async def run() -> None:
+        async with over_asgi(create_app(Limits(workers=1))) as client:
+            several = post(client, 1, 2, 3, **BACKGROUND)
+            await model.begins()
+            other = post(client, 9, **BACKGROUND)
+            await settled()
+            model.go.release(4)
+            assert (counts(await several), counts(await other)) == ([1, 2, 3], [9])
+
+    asyncio.run(run())
+    assert model.seen == [1, 2, 3, 9]
+
+
+def test_equals_that_are_in_a_hurry_come_between_them(model: Held) -> None:
+    async def run() -> None:
+        async with over_asgi(create_app(Limits(workers=1))) as client:
+            several = post(client, 1, 2, 3)
+            await model.begins()
+            other = post(client, 9)
+            await settled()
+            model.go.release(4)
+            assert (counts(await several), counts(await other)) == ([1, 2, 3], [9])
+
+    asyncio.run(run())
+    assert model.seen == [1, 9, 2, 3]
+
+
+def test_after_a_fault_none_of_the_others_is_begun(model: Held, monkeypatch: pytest.MonkeyPatch) -> None:
+    faulted = threading.Event()
+
+    def faulty(image: NDArray[np.uint8]) -> Circles:
+        if image.flat[0] == 2:
+            faulted.set()
+            raise RuntimeError("inside")
+        return model.detect(image)
+
+    monkeypatch.setattr(models, "MODELS", (Model("circles", "1", faulty),))
+
+    async def run() -> int:
+        transport = httpx.ASGITransport(create_app(Limits(workers=2)), raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://model") as client:
+            several = post(client, 1, 2, 3, 4, 5)
+            await model.begins()
+            assert await asyncio.to_thread(faulted.wait, 30)
+            await asyncio.sleep(0.2)
+            model.go.release(5)
+            return (await several).status_code
+
+    assert asyncio.run(run()) == 500
+    assert model.seen == [1]
 
 
 def test_those_in_the_background_may_come_again_when_one_of_them_gets_no_turn(model: Held) -> None:
