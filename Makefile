@@ -22,7 +22,7 @@ up: .venv/.run
 	@$(BIN)/circles up
 
 test: .venv/.dev
-	@$(BIN)/python -m pytest -n $(or $(PROCESSES),3) --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n $(or $(PROCESSES),4) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-containers: .venv/.dev
 	@$(BIN)/python -m pytest tests/integration tests/containers --on containers $(ARGS)

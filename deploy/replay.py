@@ -57,7 +57,7 @@ def start(
     ] = False,
     calls_at_once: Annotated[
         int | None,
-        typer.Option(min=1, max=256, help="Model calls under way in each process; 8 where it is not said."),
+        typer.Option(min=1, max=256, help="Model calls under way in each process; 16 where it is not said."),
     ] = None,
     wait: Annotated[bool, typer.Option(help="Show its progress until it ends.")] = True,
 ) -> None:
