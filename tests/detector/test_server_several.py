@@ -1,4 +1,4 @@
-"""Several images in a request: each has a turn of its own."""
+"""Several images in a request: they take the cores that are free, and others come between them."""
 
 from __future__ import annotations
 
