@@ -22,7 +22,7 @@ from deploy.maintain import maintain
 from deploy.rebuild import rebuild, views
 from deploy.scrub import scrub
 from deploy.status import status
-from deploy.terminal import console, failure, say_left
+from deploy.terminal import console, counted, failure, say_left
 from streams.settings import Settings
 
 # Each command imports what it needs when it runs: `circles --help` answers at once.
@@ -126,7 +126,9 @@ def sql(query: Annotated[str, typer.Argument(help='Like "select * from images li
             table.add_row(*["" if value is None else str(value) for value in row])
         more = bool(result.fetchmany(1))
     console.print(table)
-    console.print(f"{len(rows)} rows" + (", more were left out: add a LIMIT or aggregate" if more else ""))
+    console.print(
+        counted(len(rows), "row") + (", more were left out: add a LIMIT or aggregate" if more else "")
+    )
 
 
 @cli.command()
@@ -228,7 +230,7 @@ async def _send(files: list[Path], settings: Settings, source: str, at_once: int
     waiting = sum(one.state == "accepted" and one.circles is None for one in sent)
     circles = sum(one.circles or 0 for one in sent)
     console.print(
-        f"{states['accepted']} accepted ({circles} circles found, {waiting} still under way), "
+        f"{states['accepted']} accepted ({counted(circles, 'circle')} found, {waiting} still under way), "
         f"{states['duplicate']} sent before, {states['refused']} refused"
     )
     for one in sent:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Column, Table
 
-from deploy.terminal import console
+from deploy.terminal import console, counted
 from streams.settings import Settings
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def retry(
     found = dead_letters.find(settings) if everything else _letters(letter_ids or [])
     whole = [letter for letter in found if letter.message_value] if everything else found
     dead_letters.retry(settings, whole)
-    console.print(f"{len(whole)} messages are back on the log")
+    console.print(f"on the log again: {counted(len(whole), 'message')}")
     if len(found) > len(whole):
         console.print(f"{len(found) - len(whole)} hold no message to put back; see `show`")
     if len(found) == dead_letters.MOST:

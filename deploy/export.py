@@ -11,7 +11,7 @@ from uuid import UUID
 
 import typer
 
-from deploy.terminal import console, progress
+from deploy.terminal import console, counted, progress
 from streams.settings import Settings
 
 if TYPE_CHECKING:
@@ -78,9 +78,9 @@ def export(
         def work() -> str:
             if chosen == "coco":
                 images, circles = export_coco(view, at, part, settings.objects_url, filters)
-                return f"{images} images and {circles} circles"
+                return f"{counted(images, 'image')} and {counted(circles, 'circle')}"
             what = table or "objects"
-            return f"{export_table(view, at, part, what, chosen, filters)} {what}"
+            return counted(export_table(view, at, part, what, chosen, filters), what.removesuffix("s"))
 
         done = watched(view, work)
     console.print(f"{done} as of snapshot {at} are in {to}", soft_wrap=True)

@@ -14,7 +14,7 @@ import typer
 from rich.table import Table
 
 from deploy.export import moment
-from deploy.terminal import console, progress
+from deploy.terminal import console, counted, progress
 from streams.settings import Settings
 
 if TYPE_CHECKING:
@@ -81,7 +81,8 @@ def import_(
             lambda: bar.advance(task),
         )
     circles = sum(len(record.circles) for record in plan.new)
-    console.print(f"{len(plan.new)} images annotated ({circles} circles), {plan.equal} were equal already")
+    annotated = f"{counted(len(plan.new), 'image')} annotated ({counted(circles, 'circle')})"
+    console.print(f"{annotated}, {plan.equal:,} were equal already")
     if not seen(settings, sent, VISIBLE_S):
         console.print("the view has not come to all of them yet: see `circles status`")
 
@@ -157,7 +158,8 @@ def export(
         out.writelines(parts)
     circles = sum(len(image.circles) for image in images)
     console.print(
-        f"{len(images)} images and {circles} circles as of snapshot {at} are in {file}", soft_wrap=True
+        f"{counted(len(images), 'image')} and {counted(circles, 'circle')} as of snapshot {at} are in {file}",
+        soft_wrap=True,
     )
 
 

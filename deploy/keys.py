@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from deploy.terminal import console
+from deploy.terminal import console, counted
 from streams.settings import Settings
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def list_() -> None:
         table.add_row(key.key_id, key.name, " ".join(key.rights), key.project or "all", made, _in_force(key))
     if found:
         console.print(table)
-    console.print(f"{len(found)} keys")
+    console.print(counted(len(found), "key"))
 
 
 @commands.command()

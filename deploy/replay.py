@@ -13,7 +13,7 @@ import typer
 from rich.table import Column, Table
 
 from deploy.export import moment
-from deploy.terminal import console
+from deploy.terminal import console, counted
 from streams.settings import Settings
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def list_() -> None:
             )
     if found:
         console.print(table)
-    console.print(f"{len(found)} replays")
+    console.print(counted(len(found), "replay"))
 
 
 @commands.command()

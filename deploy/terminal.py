@@ -18,6 +18,11 @@ console = Console(width=_WIDTH, markup=False, emoji=False, highlight=False)
 failure = Console(stderr=True, style="red", markup=False, emoji=False, highlight=False)
 
 
+def counted(count: int, one: str) -> str:
+    """`1 image`, `2,000 images`."""
+    return f"{count:,} {one}" if count == 1 else f"{count:,} {one}s"
+
+
 def say_left(others: Counter[str]) -> None:
     """Say which files of folders are none of the images that are asked for, by how their names end."""
     if others:

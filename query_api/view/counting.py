@@ -137,8 +137,12 @@ def bins(values: Measures, width: float, groups: Groups, most: int | None) -> li
         if groups.many > 1:
             numbers += groups.numbers[begin : begin + AT_ONCE] * many
         found += np.bincount(numbers, minlength=len(found))
+
+    def bound(number: int) -> float:
+        return float(f"{number * width:.12g}")  # as the query has it
+
     return [
         groups.label(n // many)
-        | {"from_value": n % many * width, "to_value": (n % many + 1) * width, "circles": int(found[n])}
+        | {"from_value": bound(n % many), "to_value": bound(n % many + 1), "circles": int(found[n])}
         for n in np.flatnonzero(found)[:most].tolist()
     ]

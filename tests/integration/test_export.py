@@ -49,7 +49,7 @@ def test_a_file_is_written_once_and_again_only_by_force(settings: Settings, tmp_
     file = tmp_path / "out.parquet"
     code, said, wrong = export(settings, file)
     assert (code, wrong) == (0, "")
-    assert said.startswith("1000 objects as of snapshot ") and said.endswith(f" are in {file}\n")
+    assert said.startswith("1,000 objects as of snapshot ") and said.endswith(f" are in {file}\n")
     with duckdb.connect() as reader:
         counted = reader.execute("SELECT count(DISTINCT object_id) FROM read_parquet(?)", [str(file)])
         assert counted.fetchall() == [(1000,)]
