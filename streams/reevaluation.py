@@ -16,7 +16,7 @@ ENDED: frozenset[State] = frozenset({"cancelled", "finished"})
 PROMOTIONS = UUID("0d0c5a55-3a0e-4a1a-8f6e-6b1a5a1f0c3e")
 """The one message key of all promotions."""
 CALLS_AT_ONCE = 16
-"""Model calls that a replayer has under way, where a replay does not say: enough to keep four cores busy."""
+"""Model calls that a replayer has under way, where a replay does not say: enough to keep eight cores busy."""
 OF_AN_END = ("until", "images", "sample", "annotated")
 """What only a replay with an end may ask of its images."""
 MOST_IMAGES = 50_000

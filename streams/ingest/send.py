@@ -48,10 +48,11 @@ def find_files(patterns: Iterable[str]) -> tuple[list[Path], Counter[str]]:
         if not matches:
             raise FileNotFoundError(f"{pattern}: no such file or folder, and no file matches it as a pattern")
         for match in sorted(matches):
-            inside = sorted(p for p in match.rglob("*") if p.is_file()) if match.is_dir() else []
-            images = [p for p in inside if p.suffix.lower() in SUFFIXES] if match.is_dir() else [match]
-            found |= dict.fromkeys(images)
-            others |= dict.fromkeys(inside)
+            if not match.is_dir():
+                found[match] = None
+                continue
+            for file in sorted(inside for inside in match.rglob("*") if inside.is_file()):
+                (found if file.suffix.lower() in SUFFIXES else others)[file] = None
     if not found:
         raise FileNotFoundError("no .jpg, .jpeg, .png or .webp file in there")
     return list(found), Counter(p.suffix.lower() or p.name for p in others.keys() - found.keys())
